@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * DOC: The boot guard: one pass that only adds, run before the network is up. What it needs are
+ * the networks of peers that carry traffic and the numbers under which our objects live. It takes
+ * them from the site file if that can be used, and always also from STATE/networks, which the
+ * daemon writes whenever a configuration was accepted: a broken, missing or edited site file must
+ * not open a gap. The daemon later takes over what stands here and removes what is too much.
+ *
+ * STATE/networks, one item per line: "mark-mask HEX", "table-base N", "rule-base N", "own PREFIX",
+ * "net PREFIX".
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+#define NETWORKS_FILE_MAX (8u << 20)
+
+static char *networks_path(const struct paths *p, struct text *path)
+{
+	text_printf(path, "%s/networks", p->state_dir);
+	return path->s;
+}
+
+int guard_remember(const struct paths *p, const struct site *s)
+{
+	const struct config *c = s->config;
+	struct text out = {0}, path = {0};
+	char buf[ADDR_STRLEN];
+	int err;
+
+	text_printf(&out, "mark-mask 0x%x\ntable-base %u\nrule-base %u\n", c->mark_mask,
+		    c->table_base, c->rule_base);
+	for (size_t i = 0; i < c->networks.n; i++)
+		text_printf(&out, "own %s\n", addr_print_prefix(&c->networks.items[i].prefix, buf));
+	for (size_t i = 0; i < s->n_peers; i++)
+		for (size_t j = 0; s->peers[i].traffic == TRAFFIC_ON && j < s->peers[i].n_networks;
+		     j++)
+			text_printf(&out, "net %s\n",
+				    addr_print_prefix(&s->peers[i].networks[j], buf));
+	err = state_write_file(networks_path(p, &path), text_str(&out), out.len, 0600);
+	text_done(&out);
+	text_done(&path);
+	return err;
+}
+
+/* A site that consists of networks only. */
+struct remembered {
+	struct arena arena;
+	struct config config;
+	struct peer peer;
+	struct config_peer config_peer;
+	struct site site;
+};
+
+static int take_line(struct remembered *r, char *line)
+{
+	char *value = strchr(line, ' ');
+	struct prefix prefix;
+	uint64_t number = 0;
+
+	if (!value)
+		return -EINVAL;
+	*value++ = '\0';
+	if (strcmp(line, "own") == 0 || strcmp(line, "net") == 0) {
+		if (addr_parse_prefix(value, &prefix) != 0)
+			return -EINVAL;
+		if (line[0] == 'n') {
+			struct prefix *slot = arena_grow(&r->arena, (void **)&r->peer.networks,
+							 &r->peer.n_networks, sizeof(*slot));
+			*slot = prefix;
+		} else {
+			struct config_prefix *slot =
+				arena_grow(&r->arena, (void **)&r->config.networks.items,
+					   &r->config.networks.n, sizeof(*slot));
+			slot->prefix = prefix;
+		}
+		return 0;
+	}
+	if (text_parse_u64(value, 0, UINT32_MAX, &number) != 0)
+		return -EINVAL;
+	if (strcmp(line, "mark-mask") == 0)
+		r->config.mark_mask = (uint32_t)number;
+	else if (strcmp(line, "table-base") == 0)
+		r->config.table_base = (uint32_t)number;
+	else if (strcmp(line, "rule-base") == 0)
+		r->config.rule_base = (uint32_t)number;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static struct remembered *recall(const struct paths *p)
+{
+	struct remembered *r;
+	struct text path = {0};
+	char *text = NULL, *line, *save = NULL;
+	size_t len;
+	int err = text_read_file(networks_path(p, &path), NETWORKS_FILE_MAX, &text, &len);
+
+	text_done(&path);
+	if (err)
+		return NULL;
+	r = xcalloc(1, sizeof(*r));
+	for (line = strtok_r(text, "\n", &save); line && !err; line = strtok_r(NULL, "\n", &save))
+		err = take_line(r, line);
+	free(text);
+	if (err || !r->config.mark_mask || !r->config.table_base || !r->config.rule_base) {
+		log_line(LOG_ERR,
+			 "%s/networks cannot be read; the guard stands on the site file "
+			 "alone",
+			 p->state_dir);
+		arena_done(&r->arena);
+		free(r);
+		return NULL;
+	}
+	r->peer.id = "remembered";
+	r->peer.config = &r->config_peer;
+	r->site = (struct site){
+		.config = &r->config, .id = "remembered", .peers = &r->peer, .n_peers = 1};
+	return r;
+}
+
+static void want_remembered(const struct remembered *r, const struct facts *facts,
+			    struct world *ret)
+{
+	struct want_peer peer = {.mtu = GATEWAY_MTU_DEFAULT};
+	struct want_input in = {
+		.site = &r->site, .peers = &peer, .facts = facts, .guard_only = true};
+
+	want_build(&in, ret);
+}
+
+/* Observes, and applies what a plan would add: nothing is taken away at boot. */
+static int put_in_place(struct kernel *const k[2], const struct gateway *g,
+			const struct remembered *r)
+{
+	const struct config *c = g ? g->site->config : &r->config;
+	struct ownership own = {.table_base = c->table_base, .rule_base = c->rule_base};
+	struct world have = {0}, nft = {0}, want = {0};
+	struct plan plan = {0};
+	size_t failed = 0;
+	const char *why = "";
+	int err = kernel_observe(k[BUS_RTNL], &own, &have, &why);
+
+	if (!err)
+		err = kernel_observe(k[BUS_NFT], &own, &nft, &why);
+	if (err) {
+		log_line(LOG_ERR, "cannot read the kernel's state: %s: %s", strerror(-err), why);
+	} else {
+		if (g)
+			gateway_want(g, &have.facts, true, &want);
+		else
+			want_remembered(r, &have.facts, &want);
+		for (size_t i = 0; i < nft.n; i++)
+			*world_add(&have, OBJ_LINK) = nft.objs[i];
+		world_sort(&have);
+		plan_build(&want, &have, &plan);
+	}
+	for (size_t i = 0; i < plan.n; i++) {
+		struct op *op = &plan.ops[i];
+		size_t n = 1;
+
+		if (op->verb != OP_ADD && op->verb != OP_SET)
+			continue;
+		while (plan_bus(op) == BUS_NFT && i + n < plan.n && plan.ops[i + n].verb != OP_DEL)
+			n++;
+		failed += kernel_apply(k[plan_bus(op)], op, n, &plan.arena);
+		for (size_t j = 0; j < n; j++)
+			if (op[j].error)
+				log_line(LOG_ERR, "guard: %s%s%s", strerror(-op[j].error),
+					 op[j].why ? ": " : "", op[j].why ? op[j].why : "");
+		i += n - 1;
+	}
+	plan_done(&plan);
+	world_done(&want);
+	world_done(&have);
+	world_done(&nft);
+	return err || failed ? 1 : 0;
+}
+
+int guard_run(const struct paths *p)
+{
+	struct diags diags = {0};
+	struct gateway *g = lifecycle_first(p, &diags);
+	struct remembered *r = recall(p);
+	struct kernel *k[2] = {NULL, NULL};
+	int status = 1;
+
+	if (!g && !r) {
+		log_line(LOG_NOTICE, "guard: no usable site file and none was accepted before: "
+				     "there is nothing to guard");
+		diag_done(&diags);
+		return 0;
+	}
+	if (kernel_open(BUS_RTNL, &k[0]) == 0 && kernel_open(BUS_NFT, &k[1]) == 0)
+		status = put_in_place(k, g, r);
+	else
+		log_line(LOG_ERR, "guard: cannot talk to the kernel (root is needed)");
+	if (k[0])
+		kernel_close(k[0]);
+	if (k[1])
+		kernel_close(k[1]);
+	gateway_free(g);
+	if (r)
+		arena_done(&r->arena);
+	free(r);
+	diag_done(&diags);
+	return status;
+}

@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * DOC: What runs, and how it comes to be replaced: first load, reload, going back unless
+ * confirmed, down. Answers the reconciler (what is wanted?) and the monitor (a tunnel came or
+ * went). A configuration is replaced at once; the old one is kept while a pass still refers to
+ * it. Invariant: nothing that was refused ever becomes d->g, and nothing is stored as accepted
+ * before the kernel holds it.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+
+#include "log.h"
+
+#define MOVES_TOGETHER_S 0.02
+
+/* ---- state and waiters ---- */
+
+const char *lifecycle_state(const struct daemon *d)
+{
+	if (d->down)
+		return "down";
+	if (!d->ready)
+		return "starting";
+	if (!reconcile_settled(d->reconcile) || d->g->fallback || d->g->diags.errors)
+		return "degraded";
+	for (size_t i = 0; i < d->g->site->n_peers; i++)
+		if (gateway_usable(d->g, i) < d->g->site->peers[i].n_tunnels)
+			return "degraded";
+	return "up";
+}
+
+static bool reached(const struct daemon *d, const struct waiter *w)
+{
+	if (!w->state)
+		return false;
+	if (strcmp(w->state, "settled") == 0)
+		return reconcile_settled(d->reconcile);
+	return strcmp(w->state, lifecycle_state(d)) == 0;
+}
+
+static void waiter_end(struct waiter *w, bool ok)
+{
+	struct waiter **at = &w->d->waiters;
+
+	while (*at && *at != w)
+		at = &(*at)->next;
+	if (*at)
+		*at = w->next;
+	ev_timer_stop(w->d->loop, &w->timeout);
+	w->done(w->d, w->arg, ok);
+	free(w);
+}
+
+static void on_waiter_timeout(struct ev_loop *loop, ev_timer *t, int events)
+{
+	waiter_end(t->data, false);
+}
+
+static void check_waiters(struct daemon *d, bool pass_done)
+{
+	struct waiter *next;
+
+	for (struct waiter *w = d->waiters; w; w = next) {
+		next = w->next;
+		if (pass_done && !w->state && w->armed)
+			waiter_end(w, true);
+		else if (reached(d, w))
+			waiter_end(w, true);
+	}
+}
+
+void lifecycle_wait(struct daemon *d, const char *state, double timeout_s,
+		    void (*done)(struct daemon *d, void *arg, bool reached), void *arg)
+{
+	struct waiter *w = xcalloc(1, sizeof(*w));
+
+	w->d = d;
+	w->state = state;
+	w->done = done;
+	w->arg = arg;
+	w->next = d->waiters;
+	d->waiters = w;
+	ev_timer_init(&w->timeout, on_waiter_timeout, timeout_s, 0.);
+	w->timeout.data = w;
+	ev_timer_start(d->loop, &w->timeout);
+	if (reached(d, w))
+		waiter_end(w, true);
+}
+
+/* ---- loading ---- */
+
+static void log_diags(const struct diags *diags)
+{
+	for (size_t i = 0; i < diags->n; i++) {
+		struct text line = {0};
+
+		diag_print(&diags->items[i], &line);
+		log_line(diags->items[i].level == DIAG_ERROR ? LOG_ERR : LOG_WARNING, "%s",
+			 text_str(&line));
+		text_done(&line);
+	}
+}
+
+/* Numbers by which we find what is ours in the kernel; what has others would be orphaned. */
+static bool same_numbers(const struct config *a, const struct config *b)
+{
+	return a->table_base == b->table_base && a->rule_base == b->rule_base &&
+	       a->mark_mask == b->mark_mask;
+}
+
+static void numbers_changed(struct diags *diags, const struct config *c)
+{
+	struct diag_at at = c->table_base_at;
+
+	if (!at.file)
+		at.file = c->path;
+	diag_add(diags, DIAG_ERROR, &at,
+		 "table-base, rule-base or mark-mask differ from what is in the kernel; run "
+		 "'wgscalectl down' first, then reload");
+}
+
+static struct gateway *load(const struct paths *p, const struct facts *facts, struct diags *diags)
+{
+	struct gateway *g = gateway_load(p, false, true, facts, diags), *old;
+	struct diags ignored = {0};
+
+	old = gateway_load(p, true, true, facts, &ignored);
+	diag_done(&ignored);
+	if (g && old && !same_numbers(g->site->config, old->site->config)) {
+		numbers_changed(diags, g->site->config);
+		gateway_free(g);
+		g = NULL;
+	}
+	if (g) {
+		gateway_free(old);
+		return g;
+	}
+	if (old)
+		old->fallback = true;
+	return old;
+}
+
+struct gateway *lifecycle_first(const struct paths *p, struct diags *diags)
+{
+	return load(p, NULL, diags);
+}
+
+/* With what is now known of the host: names and ports that others hold, overlaps. */
+static void load_with_facts(struct daemon *d, const struct facts *facts)
+{
+	struct diags diags = {0};
+	struct gateway *g = load(&d->paths, facts, &diags);
+
+	log_diags(&diags);
+	if (g) {
+		if (g->fallback)
+			log_line(LOG_ERR, "the site file was refused; running on the last accepted "
+					  "configuration");
+		gateway_free(d->g);
+		d->g = g;
+		d->accept = !g->fallback;
+	} else {
+		log_line(LOG_ERR, "the configuration does not fit this host; changing nothing");
+		d->down = true;
+		g = d->g;
+	}
+	diag_merge(&g->diags, &diags);
+	diag_done(&diags);
+}
+
+/* ---- what reconcile asks ---- */
+
+static struct daemon *daemon_of(void *owner)
+{
+	return owner;
+}
+
+/* Where a peer is, as far as is known; unset: nowhere yet. */
+static struct ipaddr peer_address(const struct gateway *g, size_t peer)
+{
+	for (size_t t = 0; t < g->site->peers[peer].n_tunnels; t++) {
+		const struct tunnel_run *run = &g->peers[peer].tunnels[t];
+
+		if (run->seen.addr.family)
+			return run->seen.addr;
+		if (run->endpoint.addr.family)
+			return run->endpoint.addr;
+	}
+	return (struct ipaddr){0};
+}
+
+static size_t hook_paths(void *owner, struct arena *a, struct reconcile_path **ret_paths)
+{
+	struct daemon *d = daemon_of(owner);
+	size_t n = d->g->site->n_peers;
+	struct reconcile_path *paths = arena_alloc(a, n, sizeof(*paths));
+
+	for (struct waiter *w = d->waiters; w; w = w->next)
+		w->armed = true;
+	for (size_t i = 0; i < n; i++)
+		paths[i].dst = peer_address(d->g, i);
+	*ret_paths = paths;
+	return n;
+}
+
+/* A configured MTU stands; else what fits the path, the kernel's answer being the outer size. */
+static void take_paths(struct daemon *d, const struct reconcile_path *paths, size_t n)
+{
+	for (size_t i = 0; i < d->g->site->n_peers; i++) {
+		struct ipaddr dst = peer_address(d->g, i);
+
+		if (d->g->site->peers[i].config->mtu || d->g->site->config->mtu || !dst.family)
+			continue;
+		for (size_t j = 0; j < n; j++) {
+			uint32_t overhead =
+				dst.family == AF_INET6 ? WANT_OVERHEAD6 : WANT_OVERHEAD4;
+
+			/* The loopback path (65536) says nothing about the way to a peer. */
+			if (addr_cmp(&paths[j].dst, &dst) == 0 && paths[j].mtu >= 576 &&
+			    paths[j].mtu < 65535)
+				d->g->peers[i].mtu = (uint16_t)(paths[j].mtu - overhead);
+		}
+	}
+}
+
+static void hook_observed(void *owner, const struct world *have, const struct reconcile_path *paths,
+			  size_t n_paths)
+{
+	struct daemon *d = daemon_of(owner);
+	bool first = !d->observed;
+
+	if (first) {
+		load_with_facts(d, &have->facts);
+		d->observed = true;
+	}
+	gateway_observed(d->g, have, first, monitor_now_ms());
+	if (first && !d->down) {
+		for (size_t i = 0; i < d->g->site->n_peers; i++)
+			gateway_fill(d->g, i);
+		monitor_set(d->monitor, d->g);
+		endpoints_set(d->endpoints, d->g);
+	}
+	take_paths(d, paths, n_paths);
+}
+
+static void hook_want(void *owner, const struct facts *facts, struct world *ret)
+{
+	struct daemon *d = daemon_of(owner);
+
+	memset(ret, 0, sizeof(*ret));
+	if (!d->down)
+		gateway_want(d->g, facts, false, ret);
+}
+
+static void tell_ready(struct daemon *d)
+{
+	if (!d->ready)
+		log_line(LOG_INFO, "%s: %zu lanes, %zu peers, %s", d->g->site->id,
+			 d->g->site->n_lanes, d->g->site->n_peers,
+			 reconcile_settled(d->reconcile) ? "settled" : "not settled");
+	d->ready = true;
+	sd_notifyf(0, "READY=1\nSTATUS=%s: %zu lanes, %zu peers, %s", d->g->site->id,
+		   d->g->site->n_lanes, d->g->site->n_peers, lifecycle_state(d));
+}
+
+static void hook_pass_done(void *owner, bool settled)
+{
+	struct daemon *d = daemon_of(owner);
+
+	gateway_free(d->retired);
+	d->retired = NULL;
+	if (settled && d->accept && !d->before && !d->down) {
+		int err = state_accept(&d->paths, d->g->loaded);
+
+		if (!err)
+			err = guard_remember(&d->paths, d->g->site);
+		if (err)
+			log_line(LOG_ERR,
+				 "cannot store the accepted configuration below %s: %s; a refused "
+				 "one at boot could not be replaced by it",
+				 d->paths.state_dir, strerror(-err));
+		d->accept = false;
+	}
+	tell_ready(d);
+	check_waiters(d, true);
+}
+
+struct reconcile_hooks lifecycle_reconcile_hooks(const struct gateway *g)
+{
+	const struct config *c = g->site->config;
+
+	return (struct reconcile_hooks){
+		.paths = hook_paths,
+		.observed = hook_observed,
+		.want = hook_want,
+		.pass_done = hook_pass_done,
+		.own = {.table_base = c->table_base, .rule_base = c->rule_base},
+		.mark = c->mark_mask,
+	};
+}
+
+/* ---- what the monitor tells ---- */
+
+static void move_buckets(struct daemon *d, size_t peer)
+{
+	const struct peer *p = &d->g->site->peers[peer];
+	struct obj_nft_buckets from, to;
+	char map[MODEL_ID_MAX + 4];
+
+	gateway_buckets(d->g, peer, &from);
+	if (!gateway_fill(d->g, peer) || p->traffic == TRAFFIC_OFF || d->down)
+		return;
+	gateway_buckets(d->g, peer, &to);
+	snprintf(map, sizeof(map), "b-%s", p->id);
+	reconcile_move(d->reconcile, map, &from, &to);
+}
+
+static void on_moves(struct ev_loop *loop, ev_timer *t, int events)
+{
+	struct daemon *d = t->data;
+
+	for (size_t i = 0; i < d->g->site->n_peers; i++)
+		if (d->moved[i])
+			move_buckets(d, i);
+	memset(d->moved, 0, sizeof(d->moved));
+	check_waiters(d, false);
+}
+
+static void hook_usable_changed(void *owner, size_t peer)
+{
+	struct daemon *d = daemon_of(owner);
+
+	d->moved[peer] = true;
+	if (ev_is_active(&d->moves))
+		return;
+	ev_timer_set(&d->moves, MOVES_TOGETHER_S, 0.);
+	ev_timer_start(d->loop, &d->moves);
+}
+
+static void on_sample(void *owner, const char *dev, const struct kernel_peer_sample *samples,
+		      size_t n)
+{
+	struct daemon *d = daemon_of(owner);
+
+	for (size_t l = 0; l < d->g->site->n_lanes; l++)
+		if (strcmp(d->g->site->lanes[l].dev, dev) == 0)
+			d->sampling[l] = false;
+	gateway_sampled(d->g, dev, samples, n, monitor_now_ms());
+	monitor_sampled(d->monitor, dev, samples, n);
+}
+
+/* One question per device at a time, however slow the answer. */
+static void hook_sample(void *owner, const char *dev)
+{
+	struct daemon *d = daemon_of(owner);
+
+	for (size_t l = 0; l < d->g->site->n_lanes; l++) {
+		if (strcmp(d->g->site->lanes[l].dev, dev) != 0 || d->sampling[l])
+			continue;
+		d->sampling[l] = true;
+		reconcile_sample(d->reconcile, dev, on_sample, d);
+	}
+}
+
+void lifecycle_sample(struct daemon *d)
+{
+	for (size_t l = 0; l < d->g->site->n_lanes && !d->down; l++)
+		hook_sample(d, d->g->site->lanes[l].dev);
+}
+
+const struct facts *lifecycle_facts(void *owner)
+{
+	return reconcile_facts(daemon_of(owner)->reconcile);
+}
+
+struct monitor_hooks lifecycle_monitor_hooks(void)
+{
+	return (struct monitor_hooks){.usable_changed = hook_usable_changed,
+				      .sample = hook_sample,
+				      .facts = lifecycle_facts};
+}
+
+void lifecycle_endpoints_changed(void *owner)
+{
+	reconcile_dirty(daemon_of(owner)->reconcile, false);
+}
+
+/* ---- replacing ---- */
+
+static void switch_to(struct daemon *d, struct gateway *g, bool keep_old)
+{
+	struct gateway *old = d->g;
+	struct ownership own = {.table_base = g->site->config->table_base,
+				.rule_base = g->site->config->rule_base};
+
+	gateway_inherit(g, old, monitor_now_ms());
+	d->g = g;
+	d->down = false;
+	memset(d->sampling, 0, sizeof(d->sampling));
+	memset(d->moved, 0, sizeof(d->moved)); /* gateway_inherit has filled the maps */
+	monitor_set(d->monitor, g);
+	endpoints_set(d->endpoints, g);
+	reconcile_set_numbers(d->reconcile, &own, g->site->config->mark_mask);
+	reconcile_dirty(d->reconcile, true);
+	if (keep_old)
+		d->before = old;
+	else if (reconcile_idle(d->reconcile))
+		gateway_free(old);
+	else if (!d->retired)
+		d->retired = old;
+}
+
+static size_t peers_lost(const struct gateway *from, const struct gateway *to)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < from->site->n_peers; i++)
+		n += !site_peer(to->site, from->site->peers[i].id);
+	return n;
+}
+
+enum reload_result lifecycle_reload(struct daemon *d, bool force, unsigned int confirm_s,
+				    struct diags *diags, const char **ret_why)
+{
+	struct gateway *g =
+		gateway_load(&d->paths, false, false, reconcile_facts(d->reconcile), diags);
+	size_t lost;
+
+	if (g && !d->down && !same_numbers(g->site->config, d->g->site->config)) {
+		numbers_changed(diags, g->site->config);
+		gateway_free(g);
+		g = NULL;
+	}
+	if (!g)
+		return RELOAD_INVALID;
+	lost = peers_lost(d->g, g);
+	if (lost && !force && (g->site->n_peers == 0 || 2 * lost > d->g->site->n_peers)) {
+		*ret_why = g->site->n_peers ? "it would remove more than half of the peers"
+					    : "it would remove every peer";
+		gateway_free(g);
+		return RELOAD_REFUSED;
+	}
+	if (d->retired) {
+		*ret_why = "the previous change is still being carried out";
+		gateway_free(g);
+		return RELOAD_REFUSED;
+	}
+	diag_merge(&g->diags, diags);
+	if (confirm_s) {
+		ev_timer_stop(d->loop, &d->confirm);
+		ev_timer_set(&d->confirm, confirm_s, 0.);
+		ev_timer_start(d->loop, &d->confirm);
+	}
+	d->accept = true;
+	/* A second reload before the confirmation still goes back to the first configuration. */
+	switch_to(d, g, confirm_s && !d->before);
+	return RELOAD_OK;
+}
+
+void lifecycle_confirm(struct daemon *d)
+{
+	ev_timer_stop(d->loop, &d->confirm);
+	if (!d->before)
+		return;
+	if (reconcile_idle(d->reconcile))
+		gateway_free(d->before);
+	else
+		d->retired = d->before;
+	d->before = NULL;
+	reconcile_dirty(d->reconcile, true);
+}
+
+void lifecycle_down(struct daemon *d)
+{
+	d->down = true;
+	monitor_set(d->monitor, NULL);
+	endpoints_set(d->endpoints, NULL);
+	reconcile_dirty(d->reconcile, true);
+}
+
+int lifecycle_traffic(struct daemon *d, const char *id, enum traffic traffic)
+{
+	struct peer *p = site_peer(d->g->site, id);
+	int err;
+
+	if (!p)
+		return -ENOENT;
+	err = state_write_traffic(&d->paths, id, traffic, p->config->traffic);
+	if (err)
+		return err;
+	p->traffic = traffic;
+	reconcile_dirty(d->reconcile, true);
+	return 0;
+}
+
+static void on_unconfirmed(struct ev_loop *loop, ev_timer *t, int events)
+{
+	struct daemon *d = t->data;
+	struct gateway *before = d->before;
+
+	if (!before)
+		return;
+	log_line(LOG_WARNING, "not confirmed in time: going back to the configuration before");
+	d->before = NULL;
+	d->accept = false;
+	switch_to(d, before, false);
+}
+
+void lifecycle_close(struct daemon *d)
+{
+	while (d->waiters)
+		waiter_end(d->waiters, false);
+	gateway_free(d->g);
+	gateway_free(d->retired);
+	gateway_free(d->before);
+}
+
+void lifecycle_init(struct daemon *d)
+{
+	ev_timer_init(&d->moves, on_moves, MOVES_TOGETHER_S, 0.);
+	d->moves.data = d;
+	ev_timer_init(&d->confirm, on_unconfirmed, 0., 0.);
+	d->confirm.data = d;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * DOC: Two netlink sockets, one in the rtnetlink groups and one in that of nf_tables. A message is
+ * looked at just long enough to tell whether it can concern us: our devices, our tables and
+ * preference range, our nf_tables tables, any address of the host. A full routing table that
+ * changes next door must not cost a pass. Nothing is taken from a message (HOUSE "State").
+ */
+#include "watch.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <linux/fib_rules.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nl_events.h"
+
+struct watch {
+	struct ev_loop *loop;
+	struct nl_events nl[2];
+	ev_io io[2];
+	struct ownership own;
+	void (*changed)(void *owner, const char *what);
+	void *owner;
+	const char *seen; /* during one reading */
+};
+
+struct wanted_attr {
+	uint16_t type;
+	const struct nlattr *found;
+};
+
+static int find_attr(const struct nlattr *attr, void *data)
+{
+	struct wanted_attr *w = data;
+
+	if (mnl_attr_get_type(attr) == w->type)
+		w->found = attr;
+	return MNL_CB_OK;
+}
+
+static const struct nlattr *attr_of(const struct nlmsghdr *nlh, size_t header, uint16_t type)
+{
+	struct wanted_attr w = {.type = type};
+
+	mnl_attr_parse(nlh, (unsigned int)header, find_attr, &w);
+	return w.found;
+}
+
+static bool starts_with(const struct nlattr *attr, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return attr && mnl_attr_get_payload_len(attr) >= len &&
+	       memcmp(mnl_attr_get_payload(attr), prefix, len) == 0;
+}
+
+static bool attr_u32_in(const struct nlattr *attr, uint32_t base, uint32_t span)
+{
+	uint32_t v;
+
+	if (!attr || mnl_attr_get_payload_len(attr) < sizeof(v))
+		return false;
+	v = mnl_attr_get_u32(attr);
+	return v >= base && v - base < span;
+}
+
+static const char *rtnl_concerns(const struct watch *w, const struct nlmsghdr *nlh)
+{
+	switch (nlh->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		return starts_with(attr_of(nlh, sizeof(struct ifinfomsg), IFLA_IFNAME),
+				   MODEL_DEV_PREFIX)
+			       ? "a lane device"
+			       : NULL;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		return "an address";
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		return attr_u32_in(attr_of(nlh, sizeof(struct rtmsg), RTA_TABLE), w->own.table_base,
+				   WANT_TABLE_SPAN)
+			       ? "a route"
+			       : NULL;
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		return attr_u32_in(attr_of(nlh, sizeof(struct fib_rule_hdr), FRA_PRIORITY),
+				   w->own.rule_base, WANT_RULE_SPAN)
+			       ? "a rule"
+			       : NULL;
+	default:
+		return NULL;
+	}
+}
+
+/* In every nf_tables message attribute 1 is the table's name, but for the generation's. */
+static const char *nft_concerns(const struct nlmsghdr *nlh)
+{
+	return starts_with(attr_of(nlh, sizeof(struct nfgenmsg), 1), "wgscale")
+		       ? "an nf_tables table"
+		       : NULL;
+}
+
+static int on_message(const struct nlmsghdr *nlh, void *data)
+{
+	struct watch *w = data;
+	const char *what;
+
+	if (nlh->nlmsg_type >> 8)
+		what = nft_concerns(nlh);
+	else
+		what = rtnl_concerns(w, nlh);
+	if (what)
+		w->seen = what;
+	return MNL_CB_OK;
+}
+
+static void read_all(struct watch *w, int i)
+{
+	for (;;) {
+		int err = nl_events_read(&w->nl[i], on_message, w);
+
+		if (err == -ENOBUFS)
+			w->seen = "something (notifications were lost)";
+		else if (err)
+			return;
+	}
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct watch *w = io->data;
+
+	w->seen = NULL;
+	read_all(w, io == &w->io[1]);
+	if (w->seen)
+		w->changed(w->owner, w->seen);
+}
+
+void watch_drain(struct watch *w)
+{
+	read_all(w, 0);
+	read_all(w, 1);
+	w->seen = NULL;
+}
+
+void watch_set_numbers(struct watch *w, const struct ownership *own)
+{
+	w->own = *own;
+}
+
+int watch_open(struct ev_loop *loop, const struct ownership *own,
+	       void (*changed)(void *owner, const char *what), void *owner,
+	       struct watch **ret_watch)
+{
+	static const unsigned int rtnl_groups[] = {
+		RTNLGRP_LINK,	    RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
+		RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,	 RTNLGRP_IPV6_RULE,   0};
+	static const unsigned int nft_groups[] = {NFNLGRP_NFTABLES, 0};
+	struct watch *w = xcalloc(1, sizeof(*w));
+	int err;
+
+	w->loop = loop;
+	w->own = *own;
+	w->changed = changed;
+	w->owner = owner;
+	err = nl_events_open(&w->nl[0], NETLINK_ROUTE, rtnl_groups);
+	if (err)
+		goto fail;
+	err = nl_events_open(&w->nl[1], NETLINK_NETFILTER, nft_groups);
+	if (err) {
+		nl_events_close(&w->nl[0]);
+		goto fail;
+	}
+	for (int i = 0; i < 2; i++) {
+		ev_io_init(&w->io[i], on_readable, nl_events_fd(&w->nl[i]), EV_READ);
+		w->io[i].data = w;
+		ev_io_start(loop, &w->io[i]);
+	}
+	*ret_watch = w;
+	return 0;
+fail:
+	free(w);
+	return err;
+}
+
+void watch_close(struct watch *w)
+{
+	if (!w)
+		return;
+	for (int i = 0; i < 2; i++) {
+		ev_io_stop(w->loop, &w->io[i]);
+		nl_events_close(&w->nl[i]);
+	}
+	free(w);
+}

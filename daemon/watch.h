@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * watch: kernel notifications that something of ours, or an address of the host, has changed.
+ * They carry no truth, they only ask for a pass; a lost one (ENOBUFS) asks for one, too.
+ */
+#ifndef WGSCALE_WATCH_H
+#define WGSCALE_WATCH_H
+
+#include "want.h"
+
+struct ev_loop;
+struct watch;
+
+int watch_open(struct ev_loop *loop, const struct ownership *own,
+	       void (*changed)(void *owner, const char *what), void *owner,
+	       struct watch **ret_watch);
+void watch_close(struct watch *w);
+void watch_set_numbers(struct watch *w, const struct ownership *own);
+/* Throws away what has been notified so far: called right before an observation. */
+void watch_drain(struct watch *w);
+
+#endif
