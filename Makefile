@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# wgscale: one Makefile, no configure. Quiet unless V=1. `make help` lists the targets.
+
+VERSION  = 0.1
+CC       = gcc
+AR       = ar
+O       ?= build
+V       ?= 0
+Q        = $(if $(filter 1,$(V)),,@)
+say      = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+OPT     ?= -O2 -g
+WARN     = -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 \
+	   -Wvla -Wswitch-enum -Wno-unused-parameter
+HARDEN   = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE \
+	   -fcf-protection
+CPPFLAGS = -D_GNU_SOURCE -DWGSCALE_VERSION='"$(VERSION)"' -Idaemon -I$(O)
+CFLAGS   = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -pthread
+LDFLAGS  = -pie -Wl,-z,relro,-z,now -pthread
+
+# The pure core: no system calls, clock, logging; links with libyaml and libsodium alone.
+CORE     = arena text addr diag key config config_net config_yaml card keys pair flow map site \
+	   world want want_nft plan nft_rule health toeplitz
+# One kernel interface each.
+ADAPTERS = nl nl_events wg rtnl rtnl_encode nft nft_expr nft_set nft_txn sysctl ethtool kernel
+# Files and the rest of the outside, shared by daemon and control tool.
+SHARED   = state
+EDGES    = main lifecycle guard gateway monitor endpoints reconcile watch worker control \
+	   service log probe resolve
+CTL      = main client render table commands offline
+
+CORE_O   = $(CORE:%=$(O)/daemon/%.o)
+ADAPT_O  = $(ADAPTERS:%=$(O)/daemon/%.o)
+SHARED_O = $(SHARED:%=$(O)/daemon/%.o)
+EDGE_O   = $(EDGES:%=$(O)/daemon/%.o)
+CTL_O    = $(CTL:%=$(O)/ctl/%.o)
+
+CORE_LIBS  = -lyaml -lsodium
+KERN_LIBS  = -lmnl -lnftnl
+ALL_LIBS   = $(CORE_LIBS) $(KERN_LIBS) -ljansson -lev -lsystemd
+
+UNIT     = $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/*.c))
+
+all: $(O)/wgscaled $(O)/wgscalectl
+
+$(O)/wgscaled: $(EDGE_O) $(SHARED_O) $(ADAPT_O) $(O)/libcore.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+$(O)/wgscalectl: $(CTL_O) $(SHARED_O) $(ADAPT_O) $(O)/libcore.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CORE_LIBS) $(KERN_LIBS) -ljansson
+
+$(O)/libcore.a: $(CORE_O)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# The description of the control interface, as a C string.
+$(O)/varlink_text.h: daemon/io.wgscale.varlink
+	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D) && sed 's,[\\"],\\&,g; s,.*,"&\\n",' $< > $@
+
+$(O)/daemon/control.o: $(O)/varlink_text.h
+
+$(O)/%.o: %.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# A unit test says what it links besides the core in a line "// link: daemon/x.o ... -lfoo".
+$(O)/tests/unit/%: tests/unit/%.c $(O)/libcore.a $(SHARED_O) $(ADAPT_O) $(EDGE_O) \
+		$(CTL_O)
+	$(call say,TEST,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -o $@ $< \
+		$$(sed -n 's,^// link: ,,p' $< | sed -E 's,\b(daemon|ctl)/,$(O)/\1/,g') \
+		$(O)/libcore.a $(CORE_LIBS) -lcmocka $(LDFLAGS)
+
+-include $(shell find $(O) -type f -name '*.d' 2>/dev/null)
+
+# ---- tests ----
+
+# The two commands for a fresh machine. They build only after what they need is installed.
+check: deps-check
+	@$(MAKE) --no-print-directory all lint analyze unit
+	@tests/run $(if $(shell tests/deps vm >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && echo yes), \
+		--vm "-j 2") $(sort $(UNIT))
+
+demo: deps-demo
+	@$(MAKE) --no-print-directory all
+	@tests/demo/run
+
+# Campaigns: hours, not minutes.
+check-long: deps-check
+	@$(MAKE) --no-print-directory all unit
+	@PROPERTY_RUNS=10000 tests/run --vm "-j 2 --long" $(sort $(UNIT))
+
+unit: $(UNIT)
+
+lint: $(O)/libcore.a $(O)/varlink_text.h
+	$(call say,LINT,)
+	$(Q)tests/lint $(O)/libcore.a "$(CORE)" "$(ADAPTERS)"
+
+# The compiler's own path analysis, of the core.
+analyze: $(CORE:%=$(O)/analyze/%.ok)
+$(O)/analyze/%.ok: daemon/%.c
+	$(call say,ANALYZE,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -fanalyzer -MMD -MP -MF $@.d -MT $@ \
+		-c -o /dev/null $< && touch $@
+
+deps-check:
+	@tests/deps build check
+	@tests/deps vm || echo "going on without the tests in virtual machines"
+
+deps-demo:
+	@tests/deps build vm
+
+# ---- installation ----
+
+PREFIX       ?= /usr/local
+SBINDIR      ?= $(PREFIX)/sbin
+BINDIR       ?= $(PREFIX)/bin
+MANDIR       ?= $(PREFIX)/share/man
+SYSCONFDIR   ?= /etc
+UNITDIR      ?= $(PREFIX)/lib/systemd/system
+
+clean:
+	$(Q)rm -rf $(O)
+
+help:
+	@echo "make            wgscaled and wgscalectl, in $(O)/"
+	@echo "make demo       two gateways in a virtual machine, real traffic, a short story"
+	@echo "make check      all tests but the campaigns (check-long)"
+	@echo "make lint analyze unit   the parts of check that need no virtual machine"
+	@echo "make install    DESTDIR, PREFIX, SYSCONFDIR, UNITDIR; uninstall undoes it"
+	@echo "V=1 shows the commands, O=DIR builds elsewhere, DEPS=no installs no packages"
+
+.PHONY: all check demo check-long unit lint analyze deps-check deps-demo clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
