@@ -506,6 +506,34 @@ static bool try_remove_me(struct wg *w, struct op *op)
 	return true;
 }
 
+/*
+ * Kernels before 6.16 can only take away all allowed IPs of a peer at once, which would lose the
+ * packets of that moment. But an allowed IP that is given to another entry moves there in one
+ * step: so those not wanted go to an entry that is nobody's. The next pass finds it unwanted and
+ * lets it leave like any other.
+ */
+static int take_by_moving(struct wg *w, struct op *op, struct arena *a)
+{
+	struct wg_change c, nobody = {0};
+	size_t kept = 0;
+
+	wg_diff_peer(op, true, NULL, a, &c);
+	nobody.dev = c.dev;
+	nobody.allowed = arena_alloc(a, c.n_allowed, sizeof(*nobody.allowed));
+	if (getrandom(&nobody.key, sizeof(nobody.key), 0) != sizeof(nobody.key))
+		return -EIO;
+	for (size_t i = 0; i < c.n_allowed; i++) {
+		if (!c.allowed[i].remove)
+			c.allowed[kept++] = c.allowed[i];
+		else
+			allow(&nobody, &c.allowed[i].prefix, false);
+	}
+	c.n_allowed = kept;
+	add_change(w, op, &nobody);
+	add_change(w, op, &c);
+	return 0;
+}
+
 static void apply_peer(struct wg *w, struct op *op)
 {
 	struct arena a = {0};
@@ -516,9 +544,15 @@ static void apply_peer(struct wg *w, struct op *op)
 		w->result(w->owner, op, -EIO, "no random key");
 		return;
 	}
-	if (w->remove_me != CAN_UNKNOWN || !wg_takes_allowed(op) || !try_remove_me(w, op)) {
+	if (!wg_takes_allowed(op)) {
 		wg_diff_peer(op, w->remove_me == CAN, &psk, &a, &c);
 		add_change(w, op, &c);
+	} else if (w->remove_me == CAN) {
+		wg_diff_peer(op, true, NULL, &a, &c);
+		add_change(w, op, &c);
+	} else if ((w->remove_me == CAN_NOT || !try_remove_me(w, op)) &&
+		   take_by_moving(w, op, &a) != 0) {
+		w->result(w->owner, op, -EIO, "no random key");
 	}
 	explicit_bzero(&psk, sizeof(psk));
 	explicit_bzero(w->buf, sizeof(w->buf));
