@@ -267,6 +267,7 @@ enum ctl_exit offline_keygen(const struct ctl *ctl)
 /* Both buses; all zeroes is closed. */
 struct buses {
 	struct kernel *kernel[2];
+	const char *saved_dir; /* what NICs had before, to be put back; NULL: leave them */
 };
 
 static void close_buses(struct buses *b)
@@ -293,6 +294,8 @@ static int observe(struct buses *b, const struct ownership *own, struct world *r
 			r = kernel_open(id, &b->kernel[id]);
 		if (r == 0)
 			r = kernel_observe(b->kernel[id], own, ret, ret_why);
+		if (r == 0 && id == BUS_RTNL && b->saved_dir)
+			kernel_observe_nics(b->kernel[id], NULL, 0, b->saved_dir, ret);
 	}
 	if (r == 0) {
 		world_sort(ret);
@@ -509,13 +512,17 @@ static size_t apply(struct buses *b, struct plan *plan, bool tell)
  * look. A failure is told only when the last round ends with it: what an op waits for may go
  * meanwhile.
  */
-static int take_down(const struct ownership *own, size_t *ret_made, size_t *ret_left)
+static int take_down(const struct ctl *ctl, const struct ownership *own, size_t *ret_made,
+		     size_t *ret_left)
 {
 	const struct world nothing = {0};
+	struct text saved = {0};
 	struct buses buses = {0};
 	const char *why = NULL;
 	int r = 0;
 
+	text_printf(&saved, "%s/saved", ctl->paths.runtime_dir);
+	buses.saved_dir = text_str(&saved);
 	for (int round = 0; round <= DOWN_ROUNDS; round++) {
 		struct world have;
 		struct plan plan;
@@ -538,6 +545,7 @@ static int take_down(const struct ownership *own, size_t *ret_made, size_t *ret_
 			break;
 	}
 	close_buses(&buses);
+	text_done(&saved);
 	return r;
 }
 
@@ -546,7 +554,7 @@ static enum ctl_exit down(const struct ctl *ctl, const struct ownership *own)
 	size_t made = 0, left = 0;
 	json_t *reply;
 
-	if (take_down(own, &made, &left) < 0)
+	if (take_down(ctl, own, &made, &left) < 0)
 		return CTL_FAILED;
 	reply = json_pack("{s:I, s:b}", "ops", (json_int_t)made, "settled", left == 0);
 	ctl_show(ctl, reply, render_down);

@@ -29,6 +29,7 @@ struct waiter {
 struct daemon {
 	struct ev_loop *loop;
 	struct paths paths;
+	char *saved_dir; /* of what NICs had before we changed it */
 	struct reconcile *reconcile;
 	struct monitor *monitor;
 	struct endpoints *endpoints;
@@ -53,7 +54,7 @@ struct daemon {
 /* ---- lifecycle.c ---- */
 
 /* Hooks for reconcile and monitor; `owner` is the daemon. */
-struct reconcile_hooks lifecycle_reconcile_hooks(const struct gateway *g);
+struct reconcile_hooks lifecycle_reconcile_hooks(const struct daemon *d);
 struct monitor_hooks lifecycle_monitor_hooks(void);
 void lifecycle_endpoints_changed(void *owner);
 const struct facts *lifecycle_facts(void *owner);

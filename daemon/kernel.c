@@ -15,6 +15,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "ethtool_nic.h"
 #include "nft.h"
 #include "rtnl.h"
 #include "sysctl.h"
@@ -27,6 +28,7 @@ struct kernel {
 	struct rtnl *rtnl;
 	struct wg *wg;
 	struct nft *nft;
+	char *saved_dir; /* of ethtool_nic; NULL until NICs were observed */
 	/* While ops are applied. */
 	struct arena *arena;
 	const char *blocked[MODEL_LANES_MAX]; /* devices that could not be made */
@@ -80,6 +82,7 @@ void kernel_close(struct kernel *k)
 	wg_close(k->wg);
 	if (k->nft)
 		nft_close(k->nft);
+	free(k->saved_dir);
 	free(k);
 }
 
@@ -166,6 +169,14 @@ int kernel_observe(struct kernel *k, const struct ownership *own, struct world *
 	return err;
 }
 
+void kernel_observe_nics(struct kernel *k, const char *const *devs, size_t n_devs,
+			 const char *saved_dir, struct world *ret)
+{
+	free(k->saved_dir);
+	k->saved_dir = xstrdup(saved_dir);
+	ethtool_nic_observe(devs, n_devs, saved_dir, ret);
+}
+
 /* ---- apply ---- */
 
 static void flush(struct kernel *k)
@@ -237,6 +248,10 @@ static void apply(struct kernel *k, struct op *op)
 		break;
 	case OBJ_SYSCTL:
 		apply_sysctl(k, op);
+		break;
+	case OBJ_NIC:
+		flush(k);
+		result(k, op, ethtool_nic_apply(op, k->saved_dir), "");
 		break;
 	case OBJ_NFT_TABLE:
 	case OBJ_NFT_CHAIN:

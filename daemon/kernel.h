@@ -34,6 +34,12 @@ int kernel_observe(struct kernel *k, const struct ownership *own, struct world *
  */
 size_t kernel_apply(struct kernel *k, struct op *ops, size_t n, struct arena *a);
 
+/* Adds the NICs under `devs` (BUS_RTNL), as objects and as facts.nics; what they were before we
+ * changed them is kept below `saved_dir`. After kernel_observe(); `ret` stays usable in any
+ * case. */
+void kernel_observe_nics(struct kernel *k, const char *const *devs, size_t n_devs,
+			 const char *saved_dir, struct world *ret);
+
 /* Per-peer counters of one lane device (WG_CMD_GET_DEVICE; takes rtnl). */
 struct kernel_peer_sample {
 	struct key key;

@@ -290,9 +290,9 @@ static void hook_pass_done(void *owner, bool settled)
 	check_waiters(d, true);
 }
 
-struct reconcile_hooks lifecycle_reconcile_hooks(const struct gateway *g)
+struct reconcile_hooks lifecycle_reconcile_hooks(const struct daemon *d)
 {
-	const struct config *c = g->site->config;
+	const struct config *c = d->g->site->config;
 
 	return (struct reconcile_hooks){
 		.paths = hook_paths,
@@ -301,6 +301,7 @@ struct reconcile_hooks lifecycle_reconcile_hooks(const struct gateway *g)
 		.pass_done = hook_pass_done,
 		.own = {.table_base = c->table_base, .rule_base = c->rule_base},
 		.mark = c->mark_mask,
+		.saved_dir = d->saved_dir,
 	};
 }
 

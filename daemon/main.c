@@ -97,7 +97,7 @@ static void start_watchdog(struct daemon *d)
 
 static int open_parts(struct daemon *d)
 {
-	struct reconcile_hooks reconcile = lifecycle_reconcile_hooks(d->g);
+	struct reconcile_hooks reconcile = lifecycle_reconcile_hooks(d);
 	struct monitor_hooks monitor = lifecycle_monitor_hooks();
 	struct text path = {0};
 	int err;
@@ -135,6 +135,7 @@ static int run(const struct paths *paths)
 {
 	struct daemon d = {.paths = *paths};
 	struct diags diags = {0};
+	struct text saved = {0};
 	int err;
 
 	d.g = lifecycle_first(paths, &diags);
@@ -151,6 +152,8 @@ static int run(const struct paths *paths)
 		return EX_CONFIG;
 	}
 	diag_done(&diags);
+	text_printf(&saved, "%s/saved", paths->runtime_dir);
+	d.saved_dir = saved.s;
 	d.loop = ev_default_loop(0);
 	d.started_ms = monitor_now_ms();
 	lifecycle_init(&d);
@@ -171,6 +174,7 @@ static int run(const struct paths *paths)
 	endpoints_close(d.endpoints);
 	monitor_close(d.monitor);
 	lifecycle_close(&d);
+	text_done(&saved);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

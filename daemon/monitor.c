@@ -180,6 +180,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 
 			changed |= health_tick(&run->health, &hc, now_ms);
 			log_change(m, i, t, was);
+			if (!run->health.probed)
+				continue;
 			send_probe(m, i, t, m->sock.ident, m->seq);
 			run->probe_us = now_us();
 			health_sent(&run->health, m->seq, now_ms);

@@ -21,6 +21,7 @@ enum phase {
 	PHASE_ADDR_ADD,
 	PHASE_PEER,
 	PHASE_SYSCTL,
+	PHASE_NIC,
 	PHASE_ROUTE_THROW,
 	PHASE_ROUTE_ADD,
 	PHASE_ROUTE_UNREACHABLE,
@@ -79,6 +80,8 @@ static unsigned int op_phase(enum op_verb verb, const struct obj *o)
 		return verb == OP_DEL ? PHASE_ADDR_DEL : PHASE_ADDR_ADD;
 	case OBJ_SYSCTL:
 		return PHASE_SYSCTL;
+	case OBJ_NIC:
+		return PHASE_NIC;
 	case OBJ_ROUTE:
 		return route_phase(verb, o->route.type);
 	case OBJ_RULE:
@@ -173,6 +176,8 @@ static bool differs(const struct obj *want, const struct obj *have)
 		return peer_differs(&want->wgpeer, &have->wgpeer);
 	case OBJ_SYSCTL:
 		return want->sysctl.value != have->sysctl.value;
+	case OBJ_NIC:
+		return want->nic.fields != have->nic.fields;
 	case OBJ_ROUTE:
 		return route_differs(want, have);
 	case OBJ_NFT_CHAIN:
@@ -207,6 +212,7 @@ static const struct obj *parent(const struct world *w, const struct obj *o)
 		key = (struct obj){.kind = OBJ_NFT_TABLE, .table = o->table};
 		break;
 	case OBJ_LINK:
+	case OBJ_NIC:
 	case OBJ_ROUTE:
 	case OBJ_RULE:
 	case OBJ_NFT_TABLE:
@@ -223,6 +229,8 @@ static void only_have(struct plan *p, const struct world *want, const struct wor
 
 	if (o->kind == OBJ_WGDEV || o->kind == OBJ_SYSCTL)
 		return; /* part of a device: goes with it */
+	if (o->kind == OBJ_NIC && !o->nic.saved)
+		return; /* as we found it */
 	if (home && !world_find(want, home))
 		return;
 	if (o->kind != OBJ_WGPEER)
@@ -314,17 +322,12 @@ void plan_done(struct plan *p)
 /* ---- text ---- */
 
 static const char *const kind_names[OBJ_KINDS] = {
-	[OBJ_LINK] = "link",
-	[OBJ_WGDEV] = "wg.dev",
-	[OBJ_WGPEER] = "wg.peer",
-	[OBJ_ADDR] = "addr",
-	[OBJ_SYSCTL] = "sysctl",
-	[OBJ_ROUTE] = "route",
-	[OBJ_RULE] = "rule",
-	[OBJ_NFT_TABLE] = "nft.table",
-	[OBJ_NFT_CHAIN] = "nft.chain",
-	[OBJ_NFT_NETS] = "nft.nets",
-	[OBJ_NFT_BUCKETS] = "nft.buckets",
+	[OBJ_LINK] = "link",	       [OBJ_WGDEV] = "wg.dev",
+	[OBJ_WGPEER] = "wg.peer",      [OBJ_ADDR] = "addr",
+	[OBJ_SYSCTL] = "sysctl",       [OBJ_NIC] = "nic",
+	[OBJ_ROUTE] = "route",	       [OBJ_RULE] = "rule",
+	[OBJ_NFT_TABLE] = "nft.table", [OBJ_NFT_CHAIN] = "nft.chain",
+	[OBJ_NFT_NETS] = "nft.nets",   [OBJ_NFT_BUCKETS] = "nft.buckets",
 };
 
 static const char *verb_name(enum op_verb verb)

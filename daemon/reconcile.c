@@ -46,6 +46,7 @@ struct observation {
 	unsigned int missing;
 	struct ownership own;
 	uint32_t mark;
+	const char *saved_dir;
 	struct reconcile_path *paths;
 	size_t n_paths;
 };
@@ -126,6 +127,24 @@ static struct kernel *bus_kernel(struct bus *b, const char **ret_why)
 
 /* ---- in the workers ---- */
 
+/* The way to each peer, and the NICs it begins with. */
+static void observe_underlay(struct kernel *k, struct observation *o)
+{
+	const char **devs = xcalloc(o->n_paths, sizeof(*devs));
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n_paths; i++) {
+		struct reconcile_path *p = &o->paths[i];
+
+		if (!p->dst.family || kernel_path(k, &p->dst, o->mark, &p->mtu, p->dev) != 0)
+			p->mtu = 0;
+		else
+			devs[n++] = p->dev;
+	}
+	kernel_observe_nics(k, devs, n, o->saved_dir, &o->half[BUS_RTNL]);
+	free(devs);
+}
+
 static void run_observe(void *ctx, void *arg)
 {
 	struct observe_job *job = arg;
@@ -137,10 +156,8 @@ static void run_observe(void *ctx, void *arg)
 		return;
 	}
 	o->error[job->bus] = kernel_observe(k, &o->own, &o->half[job->bus], &o->why[job->bus]);
-	for (size_t i = 0; job->bus == BUS_RTNL && i < o->n_paths; i++)
-		if (kernel_path(k, &o->paths[i].dst, o->mark, &o->paths[i].mtu, o->paths[i].dev) !=
-		    0)
-			o->paths[i].mtu = 0;
+	if (job->bus == BUS_RTNL && !o->error[BUS_RTNL])
+		observe_underlay(k, o);
 }
 
 static void run_apply(void *ctx, void *arg)
@@ -223,6 +240,9 @@ static void keep_facts(struct reconcile *r, const struct facts *f)
 		copy.foreign[i].alias =
 			f->foreign[i].alias ? arena_strdup(&a, f->foreign[i].alias) : NULL;
 	}
+	copy.nics = arena_alloc(&a, f->n_nics, sizeof(*f->nics));
+	for (size_t i = 0; i < f->n_nics; i++)
+		copy.nics[i] = arena_strdup(&a, f->nics[i]);
 	arena_done(&r->facts_arena);
 	r->facts_arena = a;
 	r->facts = copy;
@@ -468,6 +488,7 @@ static void observe(struct reconcile *r)
 	o->missing = 2;
 	o->own = r->hooks.own;
 	o->mark = r->hooks.mark;
+	o->saved_dir = r->hooks.saved_dir;
 	o->n_paths = r->hooks.paths(r->owner, &o->have.arena, &o->paths);
 	for (int b = 0; b < 2; b++) {
 		struct observe_job *job = xcalloc(1, sizeof(*job));

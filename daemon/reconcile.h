@@ -31,7 +31,8 @@ struct reconcile_hooks {
 	/* A pass ended: nothing refers to wanted worlds any more. */
 	void (*pass_done)(void *owner, bool settled);
 	struct ownership own;
-	uint32_t mark; /* of outer packets, for paths */
+	uint32_t mark;	       /* of outer packets, for paths */
+	const char *saved_dir; /* for kernel_observe_nics(); lives as long as the reconciler */
 };
 
 int reconcile_open(struct ev_loop *loop, const struct reconcile_hooks *hooks, void *owner,

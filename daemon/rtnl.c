@@ -408,6 +408,7 @@ void rtnl_apply(struct rtnl *r, struct op *op)
 	case OBJ_WGDEV:
 	case OBJ_WGPEER:
 	case OBJ_SYSCTL:
+	case OBJ_NIC:
 	case OBJ_NFT_TABLE:
 	case OBJ_NFT_CHAIN:
 	case OBJ_NFT_NETS:

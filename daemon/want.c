@@ -35,6 +35,7 @@
 #define METRIC_LIVE	   10
 #define METRIC_UNREACHABLE 4278198272u
 #define LIVE_ROUTES	   2
+#define NIC_FIELDS	   0xf0 /* RXH_IP_SRC, IP_DST, L4_B_0_1, L4_B_2_3: addresses and ports */
 #define DEVICE_MTU	   1420
 #define MTU_MIN6	   1280
 
@@ -352,6 +353,21 @@ static void add_rules(const struct want_input *in, uint8_t family, struct world 
 	add_lane_rules(in, family, w);
 }
 
+/* Without the ports all tunnels between two addresses share one receive queue. */
+static void add_nics(const struct want_input *in, struct world *w)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; in->facts && i < in->facts->n_nics; i++)
+		for (int f = 0; f < 2; f++) {
+			struct obj *o = world_add(w, OBJ_NIC);
+
+			o->dev = in->facts->nics[i];
+			o->nic.family = families[f];
+			o->nic.fields = NIC_FIELDS;
+		}
+}
+
 void want_build(const struct want_input *in, struct world *ret)
 {
 	const struct site *s = in->site;
@@ -374,6 +390,8 @@ void want_build(const struct want_input *in, struct world *ret)
 		if (p->traffic == TRAFFIC_ON)
 			add_peer_routes(&b, p);
 	}
+	if (!in->guard_only && s->config->steering != STEERING_OFF)
+		add_nics(in, ret);
 	for (int f = 0; f < 2; f++) {
 		uint8_t family = f ? AF_INET6 : AF_INET;
 

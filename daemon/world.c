@@ -70,6 +70,9 @@ int world_cmp_key(const struct obj *a, const struct obj *b)
 	case OBJ_SYSCTL:
 		c = cmp_str(a->dev, b->dev);
 		return c ? c : cmp_u64(a->sysctl.id, b->sysctl.id);
+	case OBJ_NIC:
+		c = cmp_str(a->dev, b->dev);
+		return c ? c : cmp_u64(a->nic.family, b->nic.family);
 	case OBJ_ROUTE:
 		return cmp_route(&a->route, &b->route);
 	case OBJ_RULE:
@@ -154,6 +157,9 @@ void world_print_key(const struct obj *o, struct text *out)
 		break;
 	case OBJ_SYSCTL:
 		text_printf(out, "dev=%s %s", o->dev, sysctl_name(o->sysctl.id));
+		break;
+	case OBJ_NIC:
+		text_printf(out, "dev=%s udp%c", o->dev, o->nic.family == AF_INET6 ? '6' : '4');
 		break;
 	case OBJ_ROUTE:
 		text_printf(out, "table=%u %s metric=%u", o->route.table,
@@ -293,6 +299,9 @@ void world_print_rest(const struct obj *o, struct text *out)
 		break;
 	case OBJ_SYSCTL:
 		text_printf(out, "value=%d", o->sysctl.value);
+		break;
+	case OBJ_NIC:
+		text_printf(out, "fields=0x%llx", (unsigned long long)o->nic.fields);
 		break;
 	case OBJ_ROUTE:
 		print_route(o, out);

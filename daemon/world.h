@@ -20,6 +20,7 @@ enum obj_kind {
 	OBJ_WGPEER,	 /* a peer entry; key: dev, public key */
 	OBJ_ADDR,	 /* an address on a lane device; key: dev, prefix */
 	OBJ_SYSCTL,	 /* a setting of a lane device; key: dev, enum */
+	OBJ_NIC,	 /* what a NIC of the underlay hashes; key: dev, family */
 	OBJ_ROUTE,	 /* in one of our tables; key: table, prefix, metric, type-independent */
 	OBJ_RULE,	 /* in our preference range; key: everything */
 	OBJ_NFT_TABLE,	 /* key: table */
@@ -86,6 +87,14 @@ struct obj_sysctl {
 	int value; /* observed: -1 when the file is not there */
 };
 
+struct obj_nic {
+	uint8_t family;	 /* of the UDP packets */
+	uint64_t fields; /* RXH_* of linux/ethtool.h */
+	/* observed only */
+	bool saved; /* we have changed it: `original` is what it was */
+	uint64_t original;
+};
+
 struct obj_route {
 	uint32_t table;
 	struct prefix dst;
@@ -143,6 +152,7 @@ struct obj {
 		struct obj_wgpeer wgpeer;
 		struct obj_addr addr;
 		struct obj_sysctl sysctl;
+		struct obj_nic nic;
 		struct obj_route route;
 		struct obj_rule rule;
 		struct obj_nft_chain chain;
@@ -171,6 +181,8 @@ struct facts {
 	size_t n_addrs;
 	struct fact_link *foreign; /* devices that are not ours but named wgs*, or WireGuard ones */
 	size_t n_foreign;
+	const char **nics; /* NICs of the underlay whose receive hash can be set */
+	size_t n_nics;
 	bool ipv6; /* the host has IPv6 */
 	unsigned int kernel_major, kernel_minor;
 	unsigned int online_cpus;

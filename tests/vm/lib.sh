@@ -198,17 +198,43 @@ lan_serve() {
 }
 
 is_served() {
-	[ -n "$(ip netns exec "$1" ss -Hltn "sport = :5201")" ]
+	[ -n "$(ip netns exec "$1" ss -Hltn "sport = :${2:-5201}")" ]
 }
 
-# udp_port_block NAME PORT: the wide area loses UDP from and to this port of a gateway.
+# lan_echo NAME PORT...: an echo server (see ./flows) on the host of a site, ready likewise.
+lan_echo() {
+	local name=$1
+
+	shift
+	ip netns exec "lan-$name" flows serve "$@" &
+	eventually 30 is_served "lan-$name" "${@: -1}" >/dev/null
+}
+
+# answered_all COMMAND...: a ping, not one of whose packets may be lost.
+answered_all() {
+	local out
+
+	out=$("$@")
+	printf '%s\n' "$out"
+	[[ $out == *", 0% packet loss"* ]]
+}
+
+# udp_port_block NAME PORT [from|to]: the wide area loses UDP from and to this port of a gateway,
+# or in one direction only.
 udp_port_block() {
+	local from="iifname \"w-$1\" udp sport $2 counter drop"
+	local to="oifname \"w-$1\" udp dport $2 counter drop"
+
+	case ${3-} in
+	from) to= ;;
+	to) from= ;;
+	esac
 	ip netns exec wan nft -f - <<-END
 		table bridge block-$1-$2 {
 			chain forward {
 				type filter hook forward priority 0
-				iifname "w-$1" udp sport $2 counter drop
-				oifname "w-$1" udp dport $2 counter drop
+				$from
+				$to
 			}
 		}
 	END
@@ -242,6 +268,11 @@ secret() {
 	wgscalectl keygen "$t/$1/etc/site.secret"
 }
 
+# peer_json NAME PEER FILTER: what the status of a peer says, by jq.
+peer_json() {
+	ctl "$1" status "$2" --json | jq -r ".peers[0] | $3"
+}
+
 # card NAME: prints it.
 card() {
 	ctl "$1" card
@@ -272,6 +303,37 @@ cards_exchange() {
 			fi
 		done
 	done
+}
+
+# site_file NAME LANES PEER...: a site file for the topology above, all else being default.
+site_file() {
+	local name=$1 lanes=$2 idx
+
+	idx=$(cat "$t/$name/idx")
+	shift 2
+	site_config "$name" <<-END
+		site: $name
+		secret-file: site.secret
+		lanes: $lanes
+		endpoint: 192.0.2.$idx
+		networks: [10.$idx.0.0/16, "fd00:$idx::/32"]
+		peers:
+		$(printf '  %s:\n' "$@")
+	END
+}
+
+# sites_up NAME...: exchanges cards, starts the daemons, and waits until all tunnels carry.
+sites_up() {
+	local name
+
+	cards_exchange "$@"
+	for name; do
+		daemon_start "$name"
+	done
+	for name; do
+		wait_settled "$name" 60 && wait_up "$name" 60 || fail "$name does not come up"
+	done
+	say "up: $*"
 }
 
 # is_running PID: and not a zombie.
