@@ -39,6 +39,7 @@ struct daemon {
 	struct gateway *before;	 /* what to go back to unless confirmed */
 	bool observed;		 /* the kernel has been seen at least once */
 	bool ready;		 /* the service manager was told */
+	bool unusable;		 /* no configuration fits this host: nothing is changed */
 	bool down;		 /* taken down by the operator */
 	bool accept;		 /* store the configuration once it has settled */
 	ev_timer confirm;

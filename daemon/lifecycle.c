@@ -156,21 +156,22 @@ static void load_with_facts(struct daemon *d, const struct facts *facts)
 	struct diags diags = {0};
 	struct gateway *g = load(&d->paths, facts, &diags);
 
-	log_diags(&diags);
 	if (g) {
+		log_diags(&diags);
 		if (g->fallback)
 			log_line(LOG_ERR, "the site file was refused; running on the last accepted "
 					  "configuration");
 		gateway_free(d->g);
 		d->g = g;
 		d->accept = !g->fallback;
-	} else {
-		log_line(LOG_ERR, "the configuration does not fit this host; changing nothing");
-		d->down = true;
-		g = d->g;
+	} else if (!d->unusable) {
+		log_diags(&diags);
+		log_line(LOG_ERR, "the configuration does not fit this host; changing nothing "
+				  "until it does");
 	}
-	diag_merge(&g->diags, &diags);
-	diag_done(&diags);
+	d->unusable = !g;
+	diag_done(&d->g->diags);
+	d->g->diags = diags;
 }
 
 /* ---- what reconcile asks ---- */
@@ -232,14 +233,14 @@ static void hook_observed(void *owner, const struct world *have, const struct re
 			  size_t n_paths)
 {
 	struct daemon *d = daemon_of(owner);
-	bool first = !d->observed;
+	bool first = !d->observed || d->unusable;
 
 	if (first) {
 		load_with_facts(d, &have->facts);
 		d->observed = true;
 	}
 	gateway_observed(d->g, have, first, monitor_now_ms());
-	if (first && !d->down) {
+	if (first && !d->unusable) {
 		for (size_t i = 0; i < d->g->site->n_peers; i++)
 			gateway_fill(d->g, i);
 		monitor_set(d->monitor, d->g);
@@ -248,13 +249,14 @@ static void hook_observed(void *owner, const struct world *have, const struct re
 	take_paths(d, paths, n_paths);
 }
 
-static void hook_want(void *owner, const struct facts *facts, struct world *ret)
+static bool hook_want(void *owner, const struct facts *facts, struct world *ret)
 {
 	struct daemon *d = daemon_of(owner);
 
 	memset(ret, 0, sizeof(*ret));
-	if (!d->down)
+	if (!d->down && !d->unusable)
 		gateway_want(d->g, facts, false, ret);
+	return !d->unusable;
 }
 
 static void tell_ready(struct daemon *d)
@@ -401,7 +403,7 @@ static void switch_to(struct daemon *d, struct gateway *g, bool keep_old)
 
 	gateway_inherit(g, old, monitor_now_ms());
 	d->g = g;
-	d->down = false;
+	d->down = d->unusable = false;
 	memset(d->sampling, 0, sizeof(d->sampling));
 	memset(d->moved, 0, sizeof(d->moved)); /* gateway_inherit has filled the maps */
 	monitor_set(d->monitor, g);

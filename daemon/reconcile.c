@@ -433,7 +433,11 @@ static void plan_pass(struct reconcile *r)
 	mark_quiet(r, &o->have);
 	keep_facts(r, &o->have.facts);
 	r->hooks.observed(r->owner, &o->have, o->paths, o->n_paths);
-	r->hooks.want(r->owner, &r->facts, &r->want);
+	if (!r->hooks.want(r->owner, &r->facts, &r->want)) {
+		answer_plans(r, NULL, 0, 0, "there is no usable configuration");
+		end_pass(r, false);
+		return;
+	}
 	r->has_want = true;
 	plan_build(&r->want, &o->have, &r->plan);
 	r->leaving = r->plan.leaving;

@@ -26,8 +26,9 @@ struct reconcile_hooks {
 	/* Something was observed; `have` is sorted; links may be marked quiet already. */
 	void (*observed)(void *owner, const struct world *have, const struct reconcile_path *paths,
 			 size_t n_paths);
-	/* What is wanted now. Must stay valid until pass_done (or free by world_done). */
-	void (*want)(void *owner, const struct facts *facts, struct world *ret);
+	/* What is wanted now; what it refers to must stay valid until pass_done. false: it cannot
+	 * be told, nothing is to be changed. */
+	bool (*want)(void *owner, const struct facts *facts, struct world *ret);
 	/* A pass ended: nothing refers to wanted worlds any more. */
 	void (*pass_done)(void *owner, bool settled);
 	struct ownership own;

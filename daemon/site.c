@@ -47,12 +47,31 @@ static void complain(struct site_build *b, enum diag_level level, const struct d
 
 /* ---- lanes ---- */
 
+/* With `lanes: auto` the number is known only here; the site file was checked for a guess. */
+static unsigned int lane_count(struct site_build *b)
+{
+	const struct config *c = b->in->config;
+	unsigned int n = c->lanes ? c->lanes : b->in->auto_lanes;
+	unsigned int slots = c->mark_mask >> __builtin_ctz(c->mark_mask);
+
+	if (c->port_base + n - 1 > 65535)
+		COMPLAIN(
+			b, DIAG_ERROR, &c->port_base_at, NULL,
+			"%u lanes from port %u on do not fit below 65536; choose a lower port-base",
+			n, c->port_base);
+	if (n + 1 > slots)
+		COMPLAIN(b, DIAG_ERROR, &c->mark_mask_at, NULL,
+			 "mark-mask 0x%x has room for %u lanes, not for %u", c->mark_mask,
+			 slots - 1, n);
+	return n;
+}
+
 static void build_lanes(struct site_build *b)
 {
 	const struct config *c = b->in->config;
 	struct site *s = b->site;
 
-	s->n_lanes = c->lanes ? c->lanes : b->in->auto_lanes;
+	s->n_lanes = lane_count(b);
 	s->lanes = arena_alloc(&s->arena, s->n_lanes, sizeof(*s->lanes));
 	for (size_t i = 0; i < s->n_lanes; i++) {
 		struct lane *l = &s->lanes[i];
