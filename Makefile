@@ -119,8 +119,43 @@ PREFIX       ?= /usr/local
 SBINDIR      ?= $(PREFIX)/sbin
 BINDIR       ?= $(PREFIX)/bin
 MANDIR       ?= $(PREFIX)/share/man
-SYSCONFDIR   ?= /etc
-UNITDIR      ?= $(PREFIX)/lib/systemd/system
+LIBDIR       ?= $(PREFIX)/lib
+UNITDIR      ?= $(LIBDIR)/systemd/system
+SYSUSERSDIR  ?= $(LIBDIR)/sysusers.d
+TMPFILESDIR  ?= $(LIBDIR)/tmpfiles.d
+NETWORKDIR   ?= $(LIBDIR)/systemd/network
+# NetworkManager reads no other place of programs.
+NMCONFDIR    ?= /usr/lib/NetworkManager/conf.d
+DOCDIR       ?= $(PREFIX)/share/doc/wgscale
+
+UNITS        = wgscaled.service wgscale-guard.service
+INSTALLED    = $(SBINDIR)/wgscaled $(BINDIR)/wgscalectl $(UNITS:%=$(UNITDIR)/%) \
+	       $(SYSUSERSDIR)/wgscale.conf $(TMPFILESDIR)/wgscale.conf \
+	       $(NETWORKDIR)/10-wgscale.network $(NMCONFDIR)/wgscale.conf \
+	       $(MANDIR)/man8/wgscaled.8 $(MANDIR)/man1/wgscalectl.1 $(MANDIR)/man5/wgscale.yaml.5 \
+	       $(DOCDIR)/site.yaml $(DOCDIR)/card.yaml
+
+# Site files, cards and secrets are the operator's: neither made nor removed here.
+install: all
+	install -D -m 0755 $(O)/wgscaled $(DESTDIR)$(SBINDIR)/wgscaled
+	install -D -m 0755 $(O)/wgscalectl $(DESTDIR)$(BINDIR)/wgscalectl
+	@for unit in $(UNITS); do \
+		install -d $(DESTDIR)$(UNITDIR) && \
+		sed 's,@SBINDIR@,$(SBINDIR),g; s,@BINDIR@,$(BINDIR),g' systemd/$$unit.in \
+			> $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+	install -D -m 0644 systemd/wgscale.sysusers $(DESTDIR)$(SYSUSERSDIR)/wgscale.conf
+	install -D -m 0644 systemd/wgscale.tmpfiles $(DESTDIR)$(TMPFILESDIR)/wgscale.conf
+	install -D -m 0644 systemd/10-wgscale.network $(DESTDIR)$(NETWORKDIR)/10-wgscale.network
+	install -D -m 0644 systemd/wgscale-networkmanager.conf $(DESTDIR)$(NMCONFDIR)/wgscale.conf
+	install -D -m 0644 daemon/wgscaled.8 $(DESTDIR)$(MANDIR)/man8/wgscaled.8
+	install -D -m 0644 ctl/wgscalectl.1 $(DESTDIR)$(MANDIR)/man1/wgscalectl.1
+	install -D -m 0644 daemon/wgscale.yaml.5 $(DESTDIR)$(MANDIR)/man5/wgscale.yaml.5
+	install -D -m 0644 etc/site.yaml $(DESTDIR)$(DOCDIR)/site.yaml
+	install -D -m 0644 etc/peers.d/paris.yaml $(DESTDIR)$(DOCDIR)/card.yaml
+
+uninstall:
+	rm -f $(INSTALLED:%=$(DESTDIR)%)
+	rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR) 2>/dev/null || true
 
 clean:
 	$(Q)rm -rf $(O)
@@ -130,9 +165,10 @@ help:
 	@echo "make demo       two gateways in a virtual machine, real traffic, a short story"
 	@echo "make check      all tests but the campaigns (check-long)"
 	@echo "make lint analyze unit   the parts of check that need no virtual machine"
-	@echo "make install    DESTDIR, PREFIX, SYSCONFDIR, UNITDIR; uninstall undoes it"
+	@echo "make install    DESTDIR, PREFIX, UNITDIR and more; uninstall undoes it"
 	@echo "V=1 shows the commands, O=DIR builds elsewhere, DEPS=no installs no packages"
 
-.PHONY: all check demo check-long unit lint analyze deps-check deps-demo clean help
+.PHONY: all check demo check-long unit lint analyze deps-check deps-demo install uninstall clean \
+	help
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "ctl.h"
@@ -302,6 +303,8 @@ int main(int argc, char **argv)
 	enum ctl_exit code;
 	int option;
 
+	/* keygen, card and check hold the secret: no core dumps, no tracing by others. */
+	prctl(PR_SET_DUMPABLE, 0);
 	while ((option = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
 		if (option == 'h' || option == 'V') {
 			command = option == 'h' ? "help" : "version";
