@@ -68,6 +68,24 @@ struct gateway *gateway_load(const struct paths *p, bool accepted, bool lenient,
 	return gateway_new(loaded, site);
 }
 
+void gateway_hold(struct gateway *g, const struct site *accepted)
+{
+	struct site *s = g->site;
+
+	for (size_t i = 0; i < s->config->n_peers; i++) {
+		const char *id = s->config->peers[i].id;
+		const struct peer *was = site_peer(accepted, id);
+
+		if (site_peer(s, id) || !was || was->traffic == TRAFFIC_OFF)
+			continue;
+		for (size_t j = 0; j < was->n_networks; j++) {
+			struct prefix *slot =
+				arena_grow(&s->arena, (void **)&s->held, &s->n_held, sizeof(*slot));
+			*slot = was->networks[j];
+		}
+	}
+}
+
 void gateway_inherit(struct gateway *g, const struct gateway *old, uint64_t now_ms)
 {
 	memcpy(g->ifindex, old->ifindex, sizeof(g->ifindex));

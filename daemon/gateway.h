@@ -14,6 +14,7 @@
 struct tunnel_run {
 	struct health health;
 	uint64_t probe_us;	/* when the last probe left */
+	uint64_t unanswered_ms; /* shakes hands but answers no probe since; 0: no */
 	uint64_t health_rx;	/* rx_bytes when the monitor last looked */
 	struct sockep endpoint; /* where to find it; unset: not known */
 	bool move_endpoint;	/* replace what the kernel has */
@@ -65,6 +66,10 @@ void gateway_free(struct gateway *g);
  * single peers are allowed if `lenient`. NULL with diagnoses when refused. */
 struct gateway *gateway_load(const struct paths *p, bool accepted, bool lenient,
 			     const struct facts *facts, struct diags *diags);
+
+/* Peers that `accepted` had and that are listed still, but were refused this time: their networks
+ * are held (struct site). */
+void gateway_hold(struct gateway *g, const struct site *accepted);
 
 /* Health, endpoints, maps of tunnels that both have: same peer, same lane, same key. */
 void gateway_inherit(struct gateway *g, const struct gateway *old, uint64_t now_ms);

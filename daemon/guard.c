@@ -41,6 +41,8 @@ int guard_remember(const struct paths *p, const struct site *s)
 		     j++)
 			text_printf(&out, "net %s\n",
 				    addr_print_prefix(&s->peers[i].networks[j], buf));
+	for (size_t i = 0; i < s->n_held; i++)
+		text_printf(&out, "net %s\n", addr_print_prefix(&s->held[i], buf));
 	err = state_write_file(networks_path(p, &path), text_str(&out), out.len, 0600);
 	text_done(&out);
 	text_done(&path);
@@ -93,6 +95,23 @@ static int take_line(struct remembered *r, char *line)
 	return 0;
 }
 
+static struct remembered *blank(void)
+{
+	struct remembered *r = xcalloc(1, sizeof(*r));
+
+	r->peer.id = "remembered";
+	r->peer.config = &r->config_peer;
+	r->site = (struct site){
+		.config = &r->config, .id = "remembered", .peers = &r->peer, .n_peers = 1};
+	return r;
+}
+
+static void remembered_free(struct remembered *r)
+{
+	arena_done(&r->arena);
+	free(r);
+}
+
 static struct remembered *recall(const struct paths *p)
 {
 	struct remembered *r;
@@ -104,7 +123,7 @@ static struct remembered *recall(const struct paths *p)
 	text_done(&path);
 	if (err)
 		return NULL;
-	r = xcalloc(1, sizeof(*r));
+	r = blank();
 	for (line = strtok_r(text, "\n", &save); line && !err; line = strtok_r(NULL, "\n", &save))
 		err = take_line(r, line);
 	free(text);
@@ -113,15 +132,44 @@ static struct remembered *recall(const struct paths *p)
 			 "%s/networks cannot be read; the guard stands on the site file "
 			 "alone",
 			 p->state_dir);
-		arena_done(&r->arena);
-		free(r);
+		remembered_free(r);
 		return NULL;
 	}
-	r->peer.id = "remembered";
-	r->peer.config = &r->config_peer;
-	r->site = (struct site){
-		.config = &r->config, .id = "remembered", .peers = &r->peer, .n_peers = 1};
 	return r;
+}
+
+static void keep(struct remembered *r, const struct prefix *net)
+{
+	struct prefix *slot;
+
+	for (size_t i = 0; i < r->peer.n_networks; i++)
+		if (addr_cmp_prefix(&r->peer.networks[i], net) == 0)
+			return;
+	slot = arena_grow(&r->arena, (void **)&r->peer.networks, &r->peer.n_networks,
+			  sizeof(*slot));
+	*slot = *net;
+}
+
+static void forget(struct remembered *r, const struct prefix *net)
+{
+	for (size_t i = 0; i < r->peer.n_networks; i++)
+		if (addr_cmp_prefix(&r->peer.networks[i], net) == 0)
+			r->peer.networks[i] = r->peer.networks[--r->peer.n_networks];
+}
+
+/* What the configuration says now; of what was remembered stays what it does not speak of. */
+static void take_site(struct remembered *r, const struct site *s)
+{
+	r->config.mark_mask = s->config->mark_mask;
+	r->config.table_base = s->config->table_base;
+	r->config.rule_base = s->config->rule_base;
+	r->config.networks = s->config->networks;
+	for (size_t i = 0; i < s->n_peers; i++)
+		for (size_t j = 0; j < s->peers[i].n_networks; j++)
+			if (s->peers[i].traffic == TRAFFIC_ON)
+				keep(r, &s->peers[i].networks[j]);
+			else
+				forget(r, &s->peers[i].networks[j]);
 }
 
 static void want_remembered(const struct remembered *r, const struct facts *facts,
@@ -135,11 +183,10 @@ static void want_remembered(const struct remembered *r, const struct facts *fact
 }
 
 /* Observes, and applies what a plan would add: nothing is taken away at boot. */
-static int put_in_place(struct kernel *const k[2], const struct gateway *g,
-			const struct remembered *r)
+static int put_in_place(struct kernel *const k[2], const struct remembered *r)
 {
-	const struct config *c = g ? g->site->config : &r->config;
-	struct ownership own = {.table_base = c->table_base, .rule_base = c->rule_base};
+	struct ownership own = {.table_base = r->config.table_base,
+				.rule_base = r->config.rule_base};
 	struct world have = {0}, nft = {0}, want = {0};
 	struct plan plan = {0};
 	size_t failed = 0;
@@ -151,10 +198,7 @@ static int put_in_place(struct kernel *const k[2], const struct gateway *g,
 	if (err) {
 		log_line(LOG_ERR, "cannot read the kernel's state: %s: %s", strerror(-err), why);
 	} else {
-		if (g)
-			gateway_want(g, &have.facts, true, &want);
-		else
-			want_remembered(r, &have.facts, &want);
+		want_remembered(r, &have.facts, &want);
 		for (size_t i = 0; i < nft.n; i++)
 			*world_add(&have, OBJ_LINK) = nft.objs[i];
 		world_sort(&have);
@@ -196,18 +240,20 @@ int guard_run(const struct paths *p)
 		diag_done(&diags);
 		return 0;
 	}
+	if (!r)
+		r = blank();
+	if (g)
+		take_site(r, g->site);
 	if (kernel_open(BUS_RTNL, &k[0]) == 0 && kernel_open(BUS_NFT, &k[1]) == 0)
-		status = put_in_place(k, g, r);
+		status = put_in_place(k, r);
 	else
 		log_line(LOG_ERR, "guard: cannot talk to the kernel (root is needed)");
 	if (k[0])
 		kernel_close(k[0]);
 	if (k[1])
 		kernel_close(k[1]);
+	remembered_free(r);
 	gateway_free(g);
-	if (r)
-		arena_done(&r->arena);
-	free(r);
 	diag_done(&diags);
 	return status;
 }

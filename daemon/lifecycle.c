@@ -137,6 +137,8 @@ static struct gateway *load(const struct paths *p, const struct facts *facts, st
 		g = NULL;
 	}
 	if (g) {
+		if (old)
+			gateway_hold(g, old->site);
 		gateway_free(old);
 		return g;
 	}
@@ -163,7 +165,7 @@ static void load_with_facts(struct daemon *d, const struct facts *facts)
 					  "configuration");
 		gateway_free(d->g);
 		d->g = g;
-		d->accept = !g->fallback;
+		d->accept = !g->fallback && !diags.errors;
 	} else if (!d->unusable) {
 		log_diags(&diags);
 		log_line(LOG_ERR, "the configuration does not fit this host; changing nothing "

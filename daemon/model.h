@@ -184,6 +184,10 @@ struct site {
 	size_t n_lanes;
 	struct peer *peers; /* without those refused; sorted by id */
 	size_t n_peers;
+	/* Networks of peers that were refused now but carried traffic before: kept from leaving in
+	 * clear, led nowhere. */
+	struct prefix *held;
+	size_t n_held;
 };
 
 /* Mark values: `slot` shifted into the mask. Lane i has slot i + 1; all bits set = outer packets.

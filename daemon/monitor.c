@@ -20,6 +20,7 @@
 /* Fewer bytes in an interval can be handshakes and keepalives. */
 #define DATA_BYTES_MIN	   1024
 #define UNPROBED_SAMPLE_MS 5000
+#define UNANSWERED_MS	   10000
 #define PING_WAIT_MS	   1000
 #define PING_GAP_S	   0.2
 
@@ -134,6 +135,27 @@ static void log_change(struct monitor *m, size_t peer, size_t index, enum health
 			(m)->hooks.usable_changed((m)->owner, peer);            \
 	} while (0)
 
+/* A peer that shakes hands but answers no echo (no IPv6 there, or a firewall) would never carry:
+ * such a tunnel is judged by its handshakes, until an answer comes after all. */
+static void stop_probing(struct monitor *m, size_t peer, size_t index, uint64_t age_ms,
+			 uint64_t now_ms)
+{
+	struct tunnel_run *run = &m->g->peers[peer].tunnels[index];
+	const struct peer *p = &m->g->site->peers[peer];
+
+	if (!run->health.probed || run->health.state != HEALTH_NEW || age_ms > HEALTH_HANDSHAKE_MS)
+		return;
+	if (!run->unanswered_ms)
+		run->unanswered_ms = now_ms;
+	if (now_ms - run->unanswered_ms < UNANSWERED_MS)
+		return;
+	run->health.probed = false;
+	log_peer(LOG_WARNING, p->id, (int)p->tunnels[index].ours,
+		 "%s tunnel %zu shakes hands but answers no probe: judged by handshakes, so that "
+		 "its loss is noticed after minutes only",
+		 p->id, index);
+}
+
 static bool silent(const struct tunnel_run *run, const struct health_config *hc, uint64_t now_ms)
 {
 	return health_usable(&run->health) &&
@@ -150,8 +172,10 @@ static void ask_samples(struct monitor *m, const struct health_config *hc, uint6
 		for (size_t t = 0; t < m->g->site->peers[i].n_tunnels; t++) {
 			const struct tunnel *tunnel = &m->g->site->peers[i].tunnels[t];
 
-			if (silent(&m->g->peers[i].tunnels[t], hc, now_ms) ||
-			    (unprobed && !tunnel->probe.family))
+			const struct tunnel_run *run = &m->g->peers[i].tunnels[t];
+
+			if (silent(run, hc, now_ms) ||
+			    (unprobed && (!run->health.probed || run->health.state == HEALTH_NEW)))
 				wanted[tunnel->ours] = true;
 		}
 	if (unprobed)
@@ -233,6 +257,7 @@ static void on_reply(struct monitor *m, size_t peer, size_t index, const struct 
 				on_pong(p, index, e);
 		return;
 	}
+	run->health.probed = true;
 	if (e->seq == m->seq && e->when_us > run->probe_us)
 		rtt_us = (uint32_t)(e->when_us - run->probe_us);
 	WITH_HEALTH(m, peer, index, health_reply(&run->health, e->seq, rtt_us, monitor_now_ms()));
@@ -290,6 +315,7 @@ void monitor_sampled(struct monitor *m, const char *dev, const struct kernel_pee
 			age_ms = (uint64_t)wall.tv_sec > samples[i].handshake_s
 					 ? ((uint64_t)wall.tv_sec - samples[i].handshake_s) * 1000u
 					 : 0;
+		stop_probing(m, peer, index, age_ms, now_ms);
 		WITH_HEALTH(m, peer, index, health_handshake(&run->health, age_ms, now_ms));
 		if (run->health_rx && samples[i].rx_bytes >= run->health_rx + DATA_BYTES_MIN)
 			WITH_HEALTH(m, peer, index, health_data(&run->health, now_ms));

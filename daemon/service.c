@@ -265,8 +265,8 @@ static json_t *notices(const struct daemon *d)
 		add_text(list, &t);
 	}
 	if (d->ready && !f->ipv6) {
-		text_printf(&t, "this host has no IPv6: tunnels are judged by handshake age, which "
-				"takes minutes");
+		text_printf(&t, "this host has no IPv6: tunnels are judged by handshake age, and "
+				"a dead one is noticed after minutes only");
 		add_text(list, &t);
 	}
 	if (!forwarding("/proc/sys/net/ipv4/ip_forward")) {

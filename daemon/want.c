@@ -282,6 +282,27 @@ static void add_peer_routes(struct build *b, const struct peer *p)
 	}
 }
 
+static bool is_claimed(const struct site *s, const struct prefix *net)
+{
+	for (size_t i = 0; i < s->n_peers; i++)
+		for (size_t j = 0; j < s->peers[i].n_networks; j++)
+			if (s->peers[i].traffic == TRAFFIC_ON &&
+			    addr_cmp_prefix(&s->peers[i].networks[j], net) == 0)
+				return true;
+	return false;
+}
+
+static void add_held(const struct want_input *in, struct world *w)
+{
+	for (size_t i = 0; i < in->site->n_held; i++) {
+		const struct prefix *net = &in->site->held[i];
+
+		if (family_wanted(in, net->addr.family) && !is_claimed(in->site, net))
+			add_route(w, in->site->config->table_base, net, METRIC_UNREACHABLE,
+				  ROUTE_UNREACHABLE);
+	}
+}
+
 static void add_throws(const struct want_input *in, uint8_t family, struct world *w)
 {
 	struct addr_owned *owned;
@@ -390,6 +411,7 @@ void want_build(const struct want_input *in, struct world *ret)
 		if (p->traffic == TRAFFIC_ON)
 			add_peer_routes(&b, p);
 	}
+	add_held(in, ret);
 	if (!in->guard_only && s->config->steering != STEERING_OFF)
 		add_nics(in, ret);
 	for (int f = 0; f < 2; f++) {

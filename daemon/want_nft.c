@@ -57,6 +57,9 @@ void want_nft_owned(const struct want_input *in, uint8_t family, struct arena *a
 			if (p->networks[j].addr.family == family)
 				add_owned(a, &owned, &n, &p->networks[j], (int)i);
 	}
+	for (size_t i = 0; i < in->site->n_held; i++)
+		if (in->site->held[i].addr.family == family)
+			add_owned(a, &owned, &n, &in->site->held[i], (int)in->site->n_peers);
 	claims = n;
 	for (size_t i = 0; i < c->networks.n; i++)
 		if (c->networks.items[i].prefix.addr.family == family &&
@@ -146,11 +149,13 @@ static void add_nets(struct world *w, const struct want_input *in, uint8_t famil
 		struct nft_range *last = guard.n_ranges ? &guard.ranges[guard.n_ranges - 1] : NULL;
 		struct ipaddr next = ranges[i].first;
 
-		steer.ranges[steer.n_ranges++] = (struct nft_range){
-			.first = ranges[i].first,
-			.last = ranges[i].last,
-			.chain = peer_chain(w, in, "steer", family, (size_t)ranges[i].owner),
-		};
+		if ((size_t)ranges[i].owner < in->site->n_peers)
+			steer.ranges[steer.n_ranges++] = (struct nft_range){
+				.first = ranges[i].first,
+				.last = ranges[i].last,
+				.chain =
+					peer_chain(w, in, "steer", family, (size_t)ranges[i].owner),
+			};
 		/* The guard does not care whose: neighbours become one range. */
 		for (int b = (int)addr_bytes(family) - 1; b >= 0 && next.b[b]-- == 0; b--)
 			;

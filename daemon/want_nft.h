@@ -12,9 +12,9 @@
 void want_nft_build(const struct want_input *in, struct world *w);
 
 /*
- * Networks of peers that carry traffic (owner: index in site->peers) and what is cut out of them
- * (owner -1): our own networks, what the host is connected to, and addresses that never leave a
- * link. One family, unsorted, in `a`.
+ * Networks of peers that carry traffic (owner: index in site->peers), networks that are held
+ * (owner: site->n_peers), and what is cut out of them (owner -1): our own networks, what the host
+ * is connected to, and addresses that never leave a link. One family, unsorted, in `a`.
  */
 void want_nft_owned(const struct want_input *in, uint8_t family, struct arena *a,
 		    struct addr_owned **ret_owned, size_t *ret_n);
