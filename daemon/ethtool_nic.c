@@ -160,15 +160,17 @@ void ethtool_nic_observe(const char *const *devs, size_t n_devs, const char *sav
 	in_use = nics.n;
 	find_saved(saved_dir, &nics);
 	for (size_t i = 0; i < nics.n; i++) {
-		bool has = add_nic(nics.names[i], AF_INET, saved_dir, ret);
-		const char **slot;
+		bool udp4 = add_nic(nics.names[i], AF_INET, saved_dir, ret);
+		bool udp6 = add_nic(nics.names[i], AF_INET6, saved_dir, ret);
+		struct fact_nic *slot;
 
-		has |= add_nic(nics.names[i], AF_INET6, saved_dir, ret);
-		if (!has || i >= in_use)
+		if ((!udp4 && !udp6) || i >= in_use)
 			continue;
 		slot = arena_grow(&ret->arena, (void **)&ret->facts.nics, &ret->facts.n_nics,
 				  sizeof(*slot));
-		*slot = arena_strdup(&ret->arena, nics.names[i]);
+		*slot = (struct fact_nic){.dev = arena_strdup(&ret->arena, nics.names[i]),
+					  .udp4 = udp4,
+					  .udp6 = udp6};
 	}
 }
 

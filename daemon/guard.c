@@ -182,6 +182,21 @@ static void want_remembered(const struct remembered *r, const struct facts *fact
 	want_build(&in, ret);
 }
 
+static void tell_failures(const struct op *ops, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct text line = {0};
+
+		if (!ops[i].error)
+			continue;
+		plan_print_op(&ops[i], &line);
+		log_line(LOG_ERR, "guard: failed: %s: %s%s%s", text_str(&line),
+			 strerror(-ops[i].error), ops[i].why ? ": " : "",
+			 ops[i].why ? ops[i].why : "");
+		text_done(&line);
+	}
+}
+
 /* Observes, and applies what a plan would add: nothing is taken away at boot. */
 static int put_in_place(struct kernel *const k[2], const struct remembered *r)
 {
@@ -189,7 +204,7 @@ static int put_in_place(struct kernel *const k[2], const struct remembered *r)
 				.rule_base = r->config.rule_base};
 	struct world have = {0}, nft = {0}, want = {0};
 	struct plan plan = {0};
-	size_t failed = 0;
+	size_t failed = 0, n = 0;
 	const char *why = "";
 	int err = kernel_observe(k[BUS_RTNL], &own, &have, &why);
 
@@ -204,21 +219,17 @@ static int put_in_place(struct kernel *const k[2], const struct remembered *r)
 		world_sort(&have);
 		plan_build(&want, &have, &plan);
 	}
-	for (size_t i = 0; i < plan.n; i++) {
-		struct op *op = &plan.ops[i];
-		size_t n = 1;
+	for (size_t i = 0; i < plan.n; i++)
+		if (plan.ops[i].verb == OP_ADD || plan.ops[i].verb == OP_SET)
+			plan.ops[n++] = plan.ops[i];
+	for (size_t from = 0, to; from < n; from = to) {
+		enum op_bus bus = plan_bus(&plan.ops[from]);
 
-		if (op->verb != OP_ADD && op->verb != OP_SET)
-			continue;
-		while (plan_bus(op) == BUS_NFT && i + n < plan.n && plan.ops[i + n].verb != OP_DEL)
-			n++;
-		failed += kernel_apply(k[plan_bus(op)], op, n, &plan.arena);
-		for (size_t j = 0; j < n; j++)
-			if (op[j].error)
-				log_line(LOG_ERR, "guard: %s%s%s", strerror(-op[j].error),
-					 op[j].why ? ": " : "", op[j].why ? op[j].why : "");
-		i += n - 1;
+		for (to = from; to < n && plan_bus(&plan.ops[to]) == bus;)
+			to++;
+		failed += kernel_apply(k[bus], &plan.ops[from], to - from, &plan.arena);
 	}
+	tell_failures(plan.ops, n);
 	plan_done(&plan);
 	world_done(&want);
 	world_done(&have);

@@ -499,6 +499,10 @@ int lifecycle_traffic(struct daemon *d, const char *id, enum traffic traffic)
 	if (err)
 		return err;
 	p->traffic = traffic;
+	/* Before a first settled pass, or a confirmation, it is remembered with the rest then. */
+	if (!d->accept && guard_remember(&d->paths, d->g->site) != 0)
+		log_line(LOG_WARNING, "cannot store what the boot guard keeps below %s",
+			 d->paths.state_dir);
 	reconcile_dirty(d->reconcile, true);
 	return 0;
 }

@@ -43,6 +43,16 @@ enum op_bus plan_bus(const struct op *op)
 	return op->kind >= OBJ_NFT_TABLE ? BUS_NFT : BUS_RTNL;
 }
 
+bool plan_steers(const struct op *op)
+{
+	return op->kind >= OBJ_ROUTE;
+}
+
+bool plan_removes(const struct op *op)
+{
+	return op->phase > PHASE_NFT;
+}
+
 static unsigned int route_phase(enum op_verb verb, enum route_type type)
 {
 	bool del = verb == OP_DEL;

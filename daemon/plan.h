@@ -36,6 +36,11 @@ struct plan {
 	size_t leaving; /* inert peers that wait for their lane to be quiet: no op yet */
 };
 
+/* Does it decide where packets go: a route, a rule, nf_tables? */
+bool plan_steers(const struct op *op);
+/* Does it belong to the removals that end a plan? */
+bool plan_removes(const struct op *op);
+
 /* Which worker runs an op: WireGuard and rtnetlink, or nf_tables. */
 enum op_bus { BUS_RTNL, BUS_NFT };
 enum op_bus plan_bus(const struct op *op);

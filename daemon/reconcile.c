@@ -93,6 +93,7 @@ struct reconcile {
 	bool has_want;
 	struct plan plan;
 	size_t applied_to; /* ops done so far */
+	bool unsteered;	   /* a route, rule or nf_tables op failed in this round */
 	/* what is known of the last one */
 	struct arena kept; /* pending lines and facts */
 	const char **pending;
@@ -241,8 +242,10 @@ static void keep_facts(struct reconcile *r, const struct facts *f)
 			f->foreign[i].alias ? arena_strdup(&a, f->foreign[i].alias) : NULL;
 	}
 	copy.nics = arena_alloc(&a, f->n_nics, sizeof(*f->nics));
-	for (size_t i = 0; i < f->n_nics; i++)
-		copy.nics[i] = arena_strdup(&a, f->nics[i]);
+	for (size_t i = 0; i < f->n_nics; i++) {
+		copy.nics[i] = f->nics[i];
+		copy.nics[i].dev = arena_strdup(&a, f->nics[i].dev);
+	}
 	arena_done(&r->facts_arena);
 	r->facts_arena = a;
 	r->facts = copy;
@@ -372,6 +375,8 @@ static void apply_done(void *owner, void *arg)
 	log_ops(r, job->ops, job->n);
 	r->applied += job->n - job->failed;
 	r->applied_to += job->n;
+	for (size_t i = 0; i < job->n; i++)
+		r->unsteered |= job->ops[i].error && plan_steers(&job->ops[i]);
 	if (job->failed) {
 		keep_pending(r);
 		r->round = ROUNDS_MAX; /* what the kernel refused is not tried again at once */
@@ -391,13 +396,15 @@ static void apply_next(struct reconcile *r)
 	struct apply_job *job;
 	enum op_bus bus;
 
-	if (from == r->plan.n) {
+	/* While what leads packets is not all in place, what still catches them stays. */
+	if (from == r->plan.n || (r->unsteered && plan_removes(&r->plan.ops[from]))) {
 		drop_pass(r);
 		observe(r);
 		return;
 	}
 	bus = plan_bus(&r->plan.ops[from]);
-	while (to < r->plan.n && plan_bus(&r->plan.ops[to]) == bus)
+	while (to < r->plan.n && plan_bus(&r->plan.ops[to]) == bus &&
+	       plan_removes(&r->plan.ops[to]) == plan_removes(&r->plan.ops[from]))
 		to++;
 	job = xcalloc(1, sizeof(*job));
 	job->r = r;
@@ -455,6 +462,7 @@ static void plan_pass(struct reconcile *r)
 		return;
 	}
 	r->applied_to = 0;
+	r->unsteered = false;
 	apply_next(r);
 }
 

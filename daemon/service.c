@@ -131,6 +131,10 @@ static json_t *peer_problems(const struct daemon *d, size_t peer)
 	json_t *list = json_array();
 	struct text t = {0}, why = {0};
 
+	/* Causes first: where there is room for one problem only, it should be the one to mend. */
+	if (unresolved)
+		json_array_append_new(list, string(unresolved));
+	card_problems(d, peer, list);
 	for (size_t i = 0; i < p->n_tunnels; i++) {
 		if (service_tunnel_problem(d, peer, i, &why)) {
 			text_printf(&t, "tunnel %zu %s", i, text_str(&why));
@@ -138,9 +142,6 @@ static json_t *peer_problems(const struct daemon *d, size_t peer)
 		}
 		text_reset(&why);
 	}
-	if (unresolved)
-		json_array_append_new(list, string(unresolved));
-	card_problems(d, peer, list);
 	text_done(&t);
 	text_done(&why);
 	return list;

@@ -134,12 +134,32 @@ static bool accept_holds(const struct config_peer *p, const struct prefix *claim
 	return false;
 }
 
+static const struct config_endpoint *endpoint_in(const struct config_endpoint *endpoints, size_t n,
+						 const struct prefix *claim)
+{
+	for (size_t i = 0; i < n; i++)
+		if (endpoints[i].addr.family && addr_in(claim, &endpoints[i].addr))
+			return &endpoints[i];
+	return NULL;
+}
+
+static const char *endpoint_of(struct site_build *b, const struct config_endpoint *endpoint,
+			       const char *peer, const char *claimer)
+{
+	char buf[ADDR_STRLEN];
+
+	return arena_printf(&b->site->arena, "the endpoint %s of %s",
+			    addr_print(&endpoint->addr, buf),
+			    strcmp(peer, claimer) == 0 ? "that peer itself" : peer);
+}
+
 /* Says what is ours or anybody's endpoint that `claim` overlaps; NULL: nothing. */
 static const char *overlap(struct site_build *b, const struct card *card,
 			   const struct prefix *claim)
 {
 	const struct config *c = b->in->config;
 	const struct facts *f = b->in->facts;
+	const struct config_endpoint *at;
 	char buf[ADDR_STRLEN];
 
 	for (size_t i = 0; i < c->networks.n; i++)
@@ -151,20 +171,21 @@ static const char *overlap(struct site_build *b, const struct card *card,
 			return arena_printf(&b->site->arena, "%s, which %s is connected to",
 					    addr_print_prefix(&f->addrs[i].prefix, buf),
 					    f->addrs[i].dev);
-	for (size_t i = 0; i < c->n_endpoints; i++)
-		if (c->endpoints[i].addr.family && addr_in(claim, &c->endpoints[i].addr))
-			return arena_printf(&b->site->arena, "our own endpoint %s",
-					    addr_print(&c->endpoints[i].addr, buf));
-	for (size_t k = 0; k < b->in->n_cards; k++) {
-		const struct card *other = b->in->cards[k];
+	at = endpoint_in(c->endpoints, c->n_endpoints, claim);
+	if (at)
+		return arena_printf(&b->site->arena, "our own endpoint %s",
+				    addr_print(&at->addr, buf));
+	for (size_t i = 0; i < c->n_peers; i++) {
+		at = endpoint_in(c->peers[i].endpoints, c->peers[i].n_endpoints, claim);
+		if (at)
+			return endpoint_of(b, at, c->peers[i].id, card->site);
+	}
+	for (size_t i = 0; i < b->in->n_cards; i++) {
+		const struct card *other = b->in->cards[i];
 
-		for (size_t i = 0; i < other->n_endpoints; i++)
-			if (other->endpoints[i].addr.family &&
-			    addr_in(claim, &other->endpoints[i].addr))
-				return arena_printf(&b->site->arena, "the endpoint %s of %s",
-						    addr_print(&other->endpoints[i].addr, buf),
-						    other == card ? "that peer itself"
-								  : other->site);
+		at = endpoint_in(other->endpoints, other->n_endpoints, claim);
+		if (at)
+			return endpoint_of(b, at, other->site, card->site);
 	}
 	return NULL;
 }
@@ -402,7 +423,7 @@ static int cmp_claim(const void *x, const void *y)
 	return c ? c : a->peer < b->peer ? -1 : a->peer > b->peer;
 }
 
-/* Equal networks of two peers: neither can be right, and to guess would misroute. */
+/* Equal networks of two peers: the one that is later in the file is left out. */
 static void drop_clashes(struct site_build *b)
 {
 	struct site *s = b->site;

@@ -374,19 +374,26 @@ static void add_rules(const struct want_input *in, uint8_t family, struct world 
 	add_lane_rules(in, family, w);
 }
 
+static void add_nic(struct world *w, const char *dev, uint8_t family)
+{
+	struct obj *o = world_add(w, OBJ_NIC);
+
+	o->dev = dev;
+	o->nic.family = family;
+	o->nic.fields = NIC_FIELDS;
+}
+
 /* Without the ports all tunnels between two addresses share one receive queue. */
 static void add_nics(const struct want_input *in, struct world *w)
 {
-	static const uint8_t families[] = {AF_INET, AF_INET6};
+	for (size_t i = 0; in->facts && i < in->facts->n_nics; i++) {
+		const struct fact_nic *nic = &in->facts->nics[i];
 
-	for (size_t i = 0; in->facts && i < in->facts->n_nics; i++)
-		for (int f = 0; f < 2; f++) {
-			struct obj *o = world_add(w, OBJ_NIC);
-
-			o->dev = in->facts->nics[i];
-			o->nic.family = families[f];
-			o->nic.fields = NIC_FIELDS;
-		}
+		if (nic->udp4)
+			add_nic(w, nic->dev, AF_INET);
+		if (nic->udp6)
+			add_nic(w, nic->dev, AF_INET6);
+	}
 }
 
 void want_build(const struct want_input *in, struct world *ret)

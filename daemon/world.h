@@ -176,12 +176,17 @@ struct fact_link {
 	uint32_t mtu;
 };
 
+struct fact_nic {
+	const char *dev;
+	bool udp4, udp6; /* its receive hash of such packets can be set */
+};
+
 struct facts {
 	struct fact_addr *addrs; /* of devices that are not lanes */
 	size_t n_addrs;
 	struct fact_link *foreign; /* devices that are not ours but named wgs*, or WireGuard ones */
 	size_t n_foreign;
-	const char **nics; /* NICs of the underlay whose receive hash can be set */
+	struct fact_nic *nics; /* NICs of the underlay whose receive hash can be set */
 	size_t n_nics;
 	bool ipv6; /* the host has IPv6 */
 	unsigned int kernel_major, kernel_minor;
@@ -197,7 +202,7 @@ struct world {
 
 /* A new zeroed object at the end of the list; valid until the next call. */
 struct obj *world_add(struct world *w, enum obj_kind kind);
-/* Sorts by world_cmp_key; wanted worlds must not hold a key twice (asserted). */
+/* Sorts by world_cmp_key. A wanted world holds no key twice; an observed one may. */
 void world_sort(struct world *w);
 int world_cmp_key(const struct obj *a, const struct obj *b);
 /* The object with the same key in a sorted world, or NULL. */

@@ -167,6 +167,8 @@ static bool is_ours(const struct obj *o, const struct ownership *own)
 	case OBJ_ADDR:
 	case OBJ_SYSCTL:
 		return link_is_ours(o->dev);
+	case OBJ_NIC:
+		return false; /* see kernel_observe_nics() */
 	case OBJ_ROUTE:
 		return o->route.table >= own->table_base &&
 		       o->route.table - own->table_base < WANT_TABLE_SPAN &&
@@ -226,6 +228,51 @@ int kernel_observe(struct kernel *k, const struct ownership *own, struct world *
 		ret->facts = fake_kernel.facts;
 	pthread_mutex_unlock(&lock);
 	return err;
+}
+
+static bool is_among(const char *dev, const char *const *devs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(devs[i], dev) == 0)
+			return true;
+	return false;
+}
+
+static void add_nic_fact(struct arena *a, struct facts *f, const struct obj *o)
+{
+	struct fact_nic *nic = NULL;
+
+	for (size_t i = 0; i < f->n_nics; i++)
+		if (strcmp(f->nics[i].dev, o->dev) == 0)
+			nic = &f->nics[i];
+	if (!nic) {
+		nic = arena_grow(a, (void **)&f->nics, &f->n_nics, sizeof(*nic));
+		nic->dev = arena_strdup(a, o->dev);
+	}
+	if (o->nic.family == AF_INET6)
+		nic->udp6 = true;
+	else
+		nic->udp4 = true;
+}
+
+void kernel_observe_nics(struct kernel *k, const char *const *devs, size_t n_devs,
+			 const char *saved_dir, struct world *ret)
+{
+	const struct world *w = &fake_kernel.world;
+	struct facts *f = &ret->facts;
+
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < w->n; i++) {
+		const struct obj *o = &w->objs[i];
+		bool in_use = o->kind == OBJ_NIC && is_among(o->dev, devs, n_devs);
+
+		if (o->kind != OBJ_NIC || !(in_use || o->nic.saved))
+			continue;
+		add_to(ret, o);
+		if (in_use)
+			add_nic_fact(&ret->arena, f, o);
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 /* ---- links ---- */
@@ -601,6 +648,20 @@ static int apply_rule(enum op_verb verb, const struct obj *o)
 	return 0;
 }
 
+/* What a NIC was before the first change is kept until it is that again. */
+static int apply_nic(enum op_verb verb, const struct obj *o)
+{
+	struct obj *now = fake_find(o);
+
+	if (!now || (verb == OP_DEL && !now->nic.saved))
+		return -EOPNOTSUPP;
+	if (!now->nic.saved)
+		now->nic.original = now->nic.fields;
+	now->nic.saved = verb != OP_DEL;
+	now->nic.fields = verb == OP_DEL ? now->nic.original : o->nic.fields;
+	return 0;
+}
+
 static int apply_rtnl(const struct op *op)
 {
 	const struct obj *o = op->want ? op->want : op->have;
@@ -622,6 +683,8 @@ static int apply_rtnl(const struct op *op)
 		return apply_route(op->verb, o);
 	case OBJ_RULE:
 		return apply_rule(op->verb, o);
+	case OBJ_NIC:
+		return apply_nic(op->verb, o);
 	case OBJ_NFT_TABLE:
 	case OBJ_NFT_CHAIN:
 	case OBJ_NFT_NETS:

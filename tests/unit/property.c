@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-// link: tests/fake_kernel.c tests/fake_nft.c tests/classify.c tests/pass.c tests/random_site.c
+// link: tests/fake_kernel.c tests/fake_nft.c tests/pass.c
+// link: tests/classify.c tests/mess.c tests/random_site.c
 /*
  * DOC: Properties of want.c and plan.c over random sites on the fake kernel: a plan settles within
  * three rounds, from anywhere and although an op fails; what is not ours stays as it is; the same
@@ -23,17 +24,18 @@
 #include "classify.h"
 #include "fake_kernel.h"
 #include "map.h"
+#include "mess.h"
 #include "pass.h"
 #include "random_site.h"
 
 #define ROUNDS_MAX 3
 #define FLOWS_MAX  64
-#define FAILURES   3 /* injected, one after the other, per run */
-
-static const struct ownership own = {.table_base = 21820, .rule_base = 1200};
+#define FLOWS_EACH 12 /* looked at after a change */
+#define FAILURES   3  /* injected, one after the other, per run */
 
 enum watch {
 	WATCH_NOTHING,
+	WATCH_FIRST, /* from nothing: only what is none of ours */
 	WATCH_LEAKS, /* never in clear */
 	WATCH_ALL,   /* and served throughout */
 };
@@ -53,6 +55,7 @@ struct run {
 	size_t n_flows;
 	enum watch watch;
 	size_t step;
+	bool clean;	    /* no op may fail */
 	struct text broken; /* the first thing that was not as it should be */
 };
 
@@ -195,8 +198,15 @@ static bool is_right_tunnel(const struct run *r, const struct watched *f, const 
 
 static const char *judge(const struct run *r, const struct watched *f, const struct verdict *v)
 {
+	/* On the way down a rule that stays may outlive the exemption. */
+	if (f->outer && r->watch == WATCH_LEAKS && r->b.spec.down)
+		return NULL;
 	if (f->outer)
 		return v->fate == FATE_CLEAR ? NULL : "an outer packet did not leave";
+	if (r->watch == WATCH_FIRST)
+		return owner(&r->a, &f->packet.flow.dst) || v->fate == FATE_CLEAR
+			       ? NULL
+			       : "a packet that is none of ours was touched at first";
 	/* A throw route that the kernel refused leaves what it excepts to the routes around it. */
 	if (!f->before && !f->after)
 		return v->fate == FATE_CLEAR || r->watch != WATCH_ALL
@@ -215,7 +225,8 @@ static void report(struct run *r, const struct watched *f, const struct verdict 
 		   const char *what)
 {
 	complain(r, what);
-	text_printf(&r->broken, "\nop %zu: ", r->step);
+	text_printf(&r->broken, "\nop %zu%s: ", r->step,
+		    fake_kernel.fail_op < r->step ? " (one failed)" : "");
 	classify_print(&f->packet, v, &r->broken);
 	text_printf(&r->broken, "\nit is for %s, then %s", f->before ? f->before->id : "nobody",
 		    f->after ? f->after->id : "nobody");
@@ -231,7 +242,7 @@ static void on_change(void *ctx)
 	if (r->watch == WATCH_NOTHING || r->broken.len || !r->n_flows)
 		return;
 	classify_open(&fake_kernel.world, &c);
-	for (size_t i = 0; i < 6 && !r->broken.len; i++) {
+	for (size_t i = 0; i < FLOWS_EACH && !r->broken.len; i++) {
 		const struct watched *f = &r->flows[(r->step * 5 + i) % r->n_flows];
 		struct verdict v;
 		const char *what;
@@ -266,6 +277,44 @@ static const char *judge_settled(const struct setup *s, const struct watched *f,
 	return NULL;
 }
 
+/* The entries of all tunnels, as the setup has them. */
+static void check_entries(struct run *r, const struct setup *s)
+{
+	for (size_t i = 0; i < s->site->n_peers && carries(s); i++) {
+		const struct peer *p = &s->site->peers[i];
+
+		for (size_t t = 0; t < p->n_tunnels; t++) {
+			const struct want_tunnel *wt = &s->peers[i].tunnels[t];
+			const struct lane *lane = site_lane(s->site, p->tunnels[t].ours);
+			struct obj key = {.kind = OBJ_WGPEER, .dev = lane->dev};
+			const struct obj *o;
+
+			key.wgpeer.public_key = p->tunnels[t].key;
+			o = fake_find(&key);
+			CHECK(r, o && o->wgpeer.has_psk == p->has_psk);
+			CHECK(r, !p->has_psk || key_cmp(&o->wgpeer.psk, &p->psk) == 0);
+			CHECK(r, o->wgpeer.keepalive_s == p->config->keepalive_s);
+			CHECK(r, !wt->endpoint.addr.family || o->wgpeer.endpoint.addr.family);
+			CHECK(r, !wt->move_endpoint ||
+					 addr_equal_ep(&wt->endpoint, &o->wgpeer.endpoint));
+			key.kind = OBJ_WGDEV;
+			o = fake_find(&key);
+			CHECK(r, o && key_cmp(&o->wgdev.private_key, &lane->private_key) == 0);
+			CHECK(r, o->wgdev.port == lane->port);
+		}
+	}
+}
+
+static void check_nic(struct run *r, const struct setup *s)
+{
+	struct obj key = {.kind = OBJ_NIC, .dev = "eth0"};
+	const struct obj *o;
+
+	key.nic.family = AF_INET;
+	o = fake_find(&key);
+	CHECK(r, o->nic.fields == (carries(s) ? 0xf0 : MESS_NIC_FIELDS));
+}
+
 static void check_settled(struct run *r, const struct setup *s)
 {
 	struct classifier c;
@@ -283,6 +332,8 @@ static void check_settled(struct run *r, const struct setup *s)
 	classify_done(&c);
 	if (r->broken.len)
 		stop(r);
+	check_entries(r, s);
+	check_nic(r, s);
 }
 
 /* ---- flows ---- */
@@ -377,9 +428,9 @@ static size_t round_of(struct run *r, const struct setup *s, bool quiet, size_t 
 	struct world have, want;
 	struct arena a = {0};
 	struct plan plan;
-	size_t n;
+	size_t n, failed;
 
-	assert_int_equal(pass_observe(&own, quiet, &have), 0);
+	assert_int_equal(pass_observe(&mess_own, quiet, &have), 0);
 	setup_want(s, &want);
 	check_wanted(r, &want);
 	plan_build(&want, &have, &plan);
@@ -387,7 +438,9 @@ static size_t round_of(struct run *r, const struct setup *s, bool quiet, size_t 
 		CHECK(r, plan.ops[i - 1].phase <= plan.ops[i].phase);
 	if (rng_chance(&r->rng, 20))
 		check_same_plan(r, s, &have, &plan);
-	pass_apply(&plan, &a);
+	failed = pass_apply(&plan, &a);
+	if (failed && r->clean)
+		complain(r, "an op failed");
 	if (r->broken.len) {
 		text_printf(&r->broken, "\n");
 		pass_print(&plan, &r->broken);
@@ -416,100 +469,6 @@ static void settle(struct run *r, const struct setup *s)
 	CHECK(r, leaving == 0);
 }
 
-/* ---- what is not ours ---- */
-
-static struct prefix prefix_of(const char *s)
-{
-	struct prefix p;
-
-	assert_int_equal(addr_parse_prefix(s, &p), 0);
-	return p;
-}
-
-static void put_route(uint32_t table, const char *dst, uint32_t metric, const char *dev)
-{
-	struct obj o = {.kind = OBJ_ROUTE, .dev = dev};
-
-	o.route.table = table;
-	o.route.dst = prefix_of(dst);
-	o.route.metric = metric;
-	o.route.type = dev ? ROUTE_UNICAST : ROUTE_UNREACHABLE;
-	fake_kernel_put(&o);
-}
-
-static void put_rule(uint8_t family, uint32_t pref, uint32_t mark, uint32_t table)
-{
-	struct obj o = {.kind = OBJ_RULE};
-
-	o.rule = (struct obj_rule){.family = family,
-				   .pref = pref,
-				   .mark = mark,
-				   .mask = mark,
-				   .action = RULE_LOOKUP,
-				   .target = table};
-	fake_kernel_put(&o);
-}
-
-static void put_aliens(void)
-{
-	static const char *const devs[] = {"eth0", "wg0", "wgsfoo"};
-	struct obj o;
-
-	for (size_t i = 0; i < 3; i++) {
-		o = (struct obj){.kind = OBJ_LINK, .dev = devs[i]};
-		o.link.mtu = 1500;
-		o.link.up = true;
-		fake_kernel_put(&o);
-	}
-	o = (struct obj){.kind = OBJ_WGDEV, .dev = "wg0"};
-	o.wgdev.port = 51820;
-	fake_kernel_put(&o);
-	o = (struct obj){.kind = OBJ_WGPEER, .dev = "wg0"};
-	memset(&o.wgpeer.public_key, 7, sizeof(o.wgpeer.public_key));
-	fake_kernel_put(&o);
-	o = (struct obj){.kind = OBJ_ADDR, .dev = "wg0"};
-	o.addr.prefix = prefix_of("10.200.0.0/24");
-	fake_kernel_put(&o);
-	put_route(254, "0.0.0.0/0", 0, "eth0");
-	put_route(254, "::/0", 1024, "eth0");
-	put_route(own.table_base - 1, "10.16.0.0/16", 0, NULL);
-	put_route(own.table_base + WANT_TABLE_SPAN, "10.17.0.0/16", 0, NULL);
-	put_rule(AF_INET, own.rule_base - 1, 1, 100);
-	put_rule(AF_INET, own.rule_base + WANT_RULE_SPAN, 1, 100);
-	put_rule(AF_INET, 32766, 0, 254);
-	put_rule(AF_INET6, 32766, 0, 254);
-}
-
-static bool is_alien(const struct obj *o)
-{
-	static const char *const devs[] = {"eth0", "wg0", "wgsfoo"};
-
-	if (o->kind == OBJ_RULE)
-		return o->rule.pref < own.rule_base ||
-		       o->rule.pref >= own.rule_base + WANT_RULE_SPAN;
-	if (o->kind == OBJ_ROUTE)
-		return o->route.table < own.table_base ||
-		       o->route.table >= own.table_base + WANT_TABLE_SPAN;
-	for (size_t i = 0; i < 3; i++)
-		if (o->dev && strcmp(o->dev, devs[i]) == 0)
-			return true;
-	return false;
-}
-
-static void print_aliens(struct text *out)
-{
-	for (size_t i = 0; i < fake_kernel.world.n; i++) {
-		const struct obj *o = &fake_kernel.world.objs[i];
-
-		if (!is_alien(o))
-			continue;
-		world_print_key(o, out);
-		text_printf(out, " ");
-		world_print_rest(o, out);
-		text_printf(out, "\n");
-	}
-}
-
 /* ---- starting worlds ---- */
 
 static void save(struct world *ret)
@@ -529,6 +488,7 @@ static void load(struct run *r, const struct world *w)
 	fake_kernel_reset();
 	fake_kernel_put_world(w);
 	fake_kernel.facts = r->a.facts;
+	fake_kernel.facts.n_nics = 0; /* for kernel_observe_nics() to say */
 	fake_kernel.remove_me = r->seed & 1;
 	fake_kernel.last_ifindex = 1000;
 	fake_kernel.changed = on_change;
@@ -536,192 +496,55 @@ static void load(struct run *r, const struct world *w)
 	r->step = 0;
 }
 
-static void damage_peer(struct run *r, struct obj *o)
+/* ---- what holds when a part of it is gone ---- */
+
+enum layer { LAYER_NFT = 1, LAYER_RULES = 2, LAYER_DEVICES = 4 };
+
+static void strip(unsigned int layers)
 {
-	struct obj_wgpeer *e = &o->wgpeer;
+	for (size_t i = fake_kernel.world.n; i-- > 0;) {
+		const struct obj *o;
 
-	switch (rng_below(&r->rng, 5)) {
-	case 0:
-		e->n_allowed = 0;
-		break;
-	case 1:
-		e->has_psk = true;
-		memset(&e->psk, 99, sizeof(e->psk));
-		break;
-	case 2:
-		e->keepalive_s = 77;
-		break;
-	case 3:
-		memset(&e->endpoint, 0, sizeof(e->endpoint));
-		break;
-	case 4:
-		if (e->n_allowed)
-			e->n_allowed--;
-		break;
-	}
-}
-
-/* What somebody may do to an object of ours. */
-static void damage(struct run *r, struct obj *o)
-{
-	struct arena *a = &fake_kernel.world.arena;
-
-	switch (o->kind) {
-	case OBJ_LINK:
-		o->link.mtu = 1300 + rng_below(&r->rng, 100);
-		o->link.alias = MODEL_ALIAS_PREFIX "other";
-		break;
-	case OBJ_WGDEV:
-		o->wgdev.port = (uint16_t)(40000 + o->wgdev.port);
-		o->wgdev.fwmark = 0;
-		memset(&o->wgdev.public_key, 1, sizeof(o->wgdev.public_key));
-		break;
-	case OBJ_WGPEER:
-		damage_peer(r, o);
-		break;
-	case OBJ_SYSCTL:
-		o->sysctl.value = (int)rng_below(&r->rng, 3);
-		break;
-	case OBJ_ROUTE:
-		o->route.type = ROUTE_UNREACHABLE;
-		o->route.mtu = 1;
-		o->dev = NULL;
-		break;
-	case OBJ_NFT_CHAIN:
-		if (o->chain.n_rules)
-			o->chain.rules[rng_below(&r->rng, (unsigned int)o->chain.n_rules)] =
-				"alien";
-		break;
-	case OBJ_NFT_NETS:
-		if (rng_chance(&r->rng, 50))
-			o->nets.family = 0;
-		else if (o->nets.n_ranges)
-			o->nets.n_ranges--;
-		break;
-	case OBJ_NFT_BUCKETS:
-		o->buckets = arena_alloc(a, 1, sizeof(*o->buckets));
-		o->buckets->lane_slot[rng_below(&r->rng, MODEL_BUCKETS)] = UINT8_MAX;
-		break;
-	case OBJ_ADDR:
-	case OBJ_RULE:
-	case OBJ_NFT_TABLE:
-	case OBJ_KINDS:
-		break;
-	}
-}
-
-static void del(const struct obj *o)
-{
-	struct op op = {.verb = OP_DEL, .kind = o->kind, .have = o};
-	struct plan plan = {.ops = &op, .n = 1};
-	struct arena a = {0};
-
-	pass_apply(&plan, &a);
-	arena_done(&a);
-}
-
-static const char *const junk_names[] = {"junk", "pre",	   "nets4", "nets6",
-					 "post", "b-alfa", "lane0", "lane70"};
-
-static void junk_object(struct run *r, enum obj_kind kind, struct obj *o)
-{
-	static const char *const devs[] = {"wgs0", "wgs1", "wgs40", "old"};
-	static const char *const nets[] = {"10.16.0.0/16", "0.0.0.0/0", "10.17.128.0/24",
-					   "fd00:10::/48", "192.0.2.0/24"};
-	struct rng *g = &r->rng;
-
-	*o = (struct obj){.kind = kind};
-	switch (kind) {
-	case OBJ_LINK:
-		o->dev = devs[2 + rng_below(g, 2)];
-		o->link.alias = MODEL_ALIAS_PREFIX "hub";
-		o->link.mtu = 1420;
-		o->link.up = rng_chance(g, 50);
-		break;
-	case OBJ_WGPEER:
-		o->dev = devs[rng_below(g, 2)];
-		memset(&o->wgpeer.public_key, (int)(20 + rng_below(g, 5)), MODEL_KEY_LEN);
-		break;
-	case OBJ_ADDR:
-		o->dev = devs[rng_below(g, 2)];
-		o->addr.prefix = prefix_of(nets[rng_below(g, 5)]);
-		break;
-	case OBJ_ROUTE:
-		o->route.table = own.table_base + rng_below(g, WANT_TABLE_SPAN);
-		o->route.dst = prefix_of(nets[rng_below(g, 5)]);
-		o->route.metric = 1 + rng_below(g, 3) * 9;
-		o->route.type = rng_chance(g, 50) ? ROUTE_UNREACHABLE : ROUTE_THROW;
-		break;
-	case OBJ_RULE:
-		o->rule = (struct obj_rule){.family = rng_chance(g, 50) ? AF_INET : AF_INET6,
-					    .pref = own.rule_base + rng_below(g, WANT_RULE_SPAN),
-					    .mark = rng_below(g, 4) << 21,
-					    .mask = 0x1fe00000,
-					    .action = RULE_LOOKUP,
-					    .target = own.table_base + rng_below(g, 4)};
-		break;
-	case OBJ_NFT_CHAIN:
-	case OBJ_NFT_NETS:
-	case OBJ_NFT_BUCKETS:
-		o->table = rng_chance(g, 50) ? NFT_TABLE_STEER : NFT_TABLE_GUARD;
-		o->name = junk_names[rng_below(g, 8)];
-		if (kind == OBJ_NFT_BUCKETS)
-			o->buckets = arena_alloc(&fake_kernel.world.arena, 1, sizeof(*o->buckets));
-		break;
-	case OBJ_WGDEV:
-	case OBJ_SYSCTL:
-	case OBJ_NFT_TABLE:
-	case OBJ_KINDS:
-		break;
-	}
-}
-
-static bool has_table(const struct obj *o)
-{
-	struct obj key = {.kind = OBJ_NFT_TABLE, .table = o->table};
-
-	return o->kind < OBJ_NFT_TABLE || fake_find(&key);
-}
-
-static void add_junk(struct run *r)
-{
-	static const enum obj_kind kinds[] = {OBJ_LINK,	    OBJ_WGPEER,	    OBJ_ADDR,
-					      OBJ_ROUTE,    OBJ_RULE,	    OBJ_NFT_CHAIN,
-					      OBJ_NFT_NETS, OBJ_NFT_BUCKETS};
-	struct obj o, link, part;
-
-	junk_object(r, kinds[rng_below(&r->rng, 8)], &o);
-	link = (struct obj){.kind = OBJ_LINK, .dev = o.dev};
-	if (fake_find(&o) || !has_table(&o) || (o.kind != OBJ_LINK && o.dev && !fake_find(&link)))
-		return;
-	fake_kernel_put(&o);
-	if (o.kind != OBJ_LINK)
-		return;
-	part = (struct obj){.kind = OBJ_WGDEV, .dev = o.dev};
-	part.wgdev.port = (uint16_t)(21820 + rng_below(&r->rng, 4));
-	fake_kernel_put(&part);
-	part = (struct obj){.kind = OBJ_SYSCTL, .dev = o.dev};
-	fake_kernel_put(&part);
-}
-
-/* A world that others have been at. */
-static void make_mess(struct run *r)
-{
-	unsigned int n = 1 + rng_below(&r->rng, 20);
-
-	for (unsigned int i = 0; i < n && fake_kernel.world.n; i++) {
-		size_t at = rng_below(&r->rng, (unsigned int)fake_kernel.world.n);
-		struct obj *o = &fake_kernel.world.objs[at];
-
-		if (rng_chance(&r->rng, 30))
-			add_junk(r);
-		else if (is_alien(o))
+		if (i >= fake_kernel.world.n) /* a device took others along */
 			continue;
-		else if (rng_chance(&r->rng, 50))
-			damage(r, o);
-		else
-			del(o);
+		o = &fake_kernel.world.objs[i];
+		if (mess_is_alien(o))
+			continue;
+		if ((o->kind >= OBJ_NFT_TABLE && layers & LAYER_NFT) ||
+		    (o->kind == OBJ_RULE && layers & LAYER_RULES))
+			fake_take_at(i);
+		else if (o->kind == OBJ_LINK && layers & LAYER_DEVICES)
+			mess_del(o);
 	}
+}
+
+/* Somebody flushes nf_tables, rules or devices: nothing leaves in clear. */
+static void check_layers(struct run *r, const struct setup *s)
+{
+	static const unsigned int gone[] = {LAYER_NFT, LAYER_RULES, LAYER_DEVICES,
+					    LAYER_NFT | LAYER_DEVICES, LAYER_RULES | LAYER_DEVICES};
+	struct world all;
+
+	save(&all);
+	for (size_t k = 0; k < 5; k++) {
+		struct classifier c;
+
+		strip(gone[k]);
+		classify_open(&fake_kernel.world, &c);
+		for (size_t i = 0; i < r->n_flows; i++) {
+			struct watched *f = &r->flows[i];
+			struct verdict v;
+
+			classify(&c, &f->packet, &v);
+			if (f->outer || v.fate != FATE_CLEAR || !owner(s, &f->packet.flow.dst))
+				continue;
+			report(r, f, &v, "a packet leaves in clear when a part is gone");
+			stop(r);
+		}
+		classify_done(&c);
+		load(r, &all);
+	}
+	world_done(&all);
 }
 
 /* ---- runs ---- */
@@ -733,7 +556,11 @@ static void transition(struct run *r, const struct world *from)
 {
 	load(r, from);
 	r->watch = WATCH_ALL;
+	/* A port may still be held by a lane that goes. */
+	r->clean = r->a.spec.port_base == r->b.spec.port_base ||
+		   r->a.site->n_lanes <= r->b.site->n_lanes;
 	settle(r, &r->b);
+	r->clean = false;
 	r->watch = WATCH_NOTHING;
 	check_settled(r, &r->b);
 }
@@ -774,21 +601,25 @@ static void run_one(uint64_t seed)
 	make_flows(r);
 	start = (struct world){0};
 	load(r, &start);
-	put_aliens();
-	print_aliens(&before);
+	mess_put_aliens();
+	mess_print_aliens(&before);
+	r->watch = WATCH_FIRST;
+	r->clean = true;
 	settle(r, &r->a);
+	r->watch = WATCH_NOTHING;
 	check_settled(r, &r->a);
 	save(&start);
 
 	transition(r, &start);
 	ops = fake_kernel.ops;
+	check_layers(r, &r->b);
 	for (int i = 0; i < FAILURES; i++)
 		failing_transition(r, &start, ops);
 
-	make_mess(r);
+	mess_make(&r->rng);
 	settle(r, &r->b);
 	check_settled(r, &r->b);
-	print_aliens(&after);
+	mess_print_aliens(&after);
 	CHECK(r, strcmp(text_str(&before), text_str(&after)) == 0);
 
 	world_done(&start);
