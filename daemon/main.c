@@ -178,6 +178,15 @@ static int run(const struct paths *paths)
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Others must get at the control socket, whatever the umask. */
+static void make_runtime_dir(const char *path)
+{
+	if (mkdir(path, 0755) == 0)
+		chmod(path, 0755);
+	else if (errno != EEXIST)
+		log_line(LOG_WARNING, "cannot make %s: %s", path, strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
 	enum { OPT_STATE = 256, OPT_RUNTIME, OPT_GUARD, OPT_VERSION, OPT_HELP };
@@ -241,7 +250,6 @@ int main(int argc, char **argv)
 		log_line(LOG_WARNING, "cannot make %s: %s", paths.state_dir, strerror(errno));
 	if (guard)
 		return guard_run(&paths);
-	if (mkdir(paths.runtime_dir, 0755) != 0 && errno != EEXIST)
-		log_line(LOG_WARNING, "cannot make %s: %s", paths.runtime_dir, strerror(errno));
+	make_runtime_dir(paths.runtime_dir);
 	return run(&paths);
 }
