@@ -184,21 +184,24 @@ static bool good_interval(const struct health *h, uint64_t now_ms)
 	return (h->seen & (SEEN_REQUEST | SEEN_DATA)) && h->peer_hears && h->requests;
 }
 
+/* Moves a time so that of a gap between two ticks no more than an interval counts as silence. */
+static void forgive(uint64_t *at_ms, uint64_t tick_ms, uint32_t interval_ms, uint64_t now_ms)
+{
+	if (!*at_ms)
+		return;
+	if (*at_ms <= tick_ms)
+		*at_ms += now_ms - tick_ms - interval_ms;
+	else if (*at_ms + interval_ms < now_ms)
+		*at_ms = now_ms - interval_ms;
+}
+
 /* Ticks stayed away: that nothing was heard meanwhile says nothing about the tunnel. */
 static void forgive_stall(struct health *h, const struct health_config *c, uint64_t now_ms)
 {
-	uint64_t gap_ms, skip_ms;
-
-	if (!h->tick_ms || now_ms < h->tick_ms)
+	if (!h->tick_ms || now_ms <= h->tick_ms + 2 * (uint64_t)c->interval_ms)
 		return;
-	gap_ms = now_ms - h->tick_ms;
-	if (gap_ms <= 2 * (uint64_t)c->interval_ms)
-		return;
-	skip_ms = gap_ms - c->interval_ms;
-	if (h->heard_ms && h->heard_ms <= h->tick_ms)
-		h->heard_ms += skip_ms;
-	if (h->reply_ms && h->reply_ms <= h->tick_ms)
-		h->reply_ms += skip_ms;
+	forgive(&h->heard_ms, h->tick_ms, c->interval_ms, now_ms);
+	forgive(&h->reply_ms, h->tick_ms, c->interval_ms, now_ms);
 }
 
 /* The newest probe had no time to be answered yet. */

@@ -298,10 +298,12 @@ void monitor_sampled(struct monitor *m, const char *dev, const struct kernel_pee
 		     size_t n)
 {
 	uint64_t now_ms = monitor_now_ms();
+	struct health_config hc;
 	struct timespec wall;
 
 	if (!m->g)
 		return;
+	hc = config_of(m->g);
 	clock_gettime(CLOCK_REALTIME, &wall);
 	for (size_t i = 0; i < n; i++) {
 		size_t peer, index;
@@ -317,9 +319,13 @@ void monitor_sampled(struct monitor *m, const char *dev, const struct kernel_pee
 					 : 0;
 		stop_probing(m, peer, index, age_ms, now_ms);
 		WITH_HEALTH(m, peer, index, health_handshake(&run->health, age_ms, now_ms));
-		if (run->health_rx && samples[i].rx_bytes >= run->health_rx + DATA_BYTES_MIN)
+		/* What came since a look of long ago may itself be old. */
+		if (run->health_rx_ms &&
+		    now_ms - run->health_rx_ms < (uint64_t)hc.fail * hc.interval_ms &&
+		    samples[i].rx_bytes >= run->health_rx + DATA_BYTES_MIN)
 			WITH_HEALTH(m, peer, index, health_data(&run->health, now_ms));
 		run->health_rx = samples[i].rx_bytes;
+		run->health_rx_ms = now_ms;
 	}
 }
 
@@ -403,6 +409,8 @@ void monitor_set(struct monitor *m, struct gateway *g)
 static void watch_fd(struct monitor *m, ev_io *io, int fd)
 {
 	ev_io_init(io, on_readable, fd, EV_READ);
+	/* Before the timer: what came while the loop was held up is heard before it is missed. */
+	ev_set_priority(io, 1);
 	io->data = m;
 	if (fd >= 0)
 		ev_io_start(m->loop, io);

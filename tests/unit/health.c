@@ -340,6 +340,16 @@ static void test_stall(void **state)
 	assert_false(health_tick(&h, &config, now += 30000));
 	assert_false(health_tick(&h, &config, now += INTERVAL));
 	assert_true(health_tick(&h, &config, now += INTERVAL)); /* it does not forgive for ever */
+
+	/* The last word may have come between the last tick and the stall. */
+	health_init(&h, true, true, now);
+	feed(&h, &now, &seq, 20, UINT16_MAX);
+	health_sent(&h, ++seq, now);
+	health_reply(&h, seq, 100, now + 1);
+	assert_false(health_tick(&h, &config, now += 30000));
+	assert_int_equal(h.state, HEALTH_UP);
+	feed(&h, &now, &seq, 20, UINT16_MAX);
+	assert_int_equal(h.state, HEALTH_UP);
 }
 
 static void test_stale_denial(void **state)
