@@ -19,6 +19,7 @@
 #define PING_COUNT_DEFAULT 3
 #define PING_COUNT_MAX	   20
 #define RELOAD_WAIT_S	   120.
+#define RELOAD_LOOK_S	   10.
 #define NEVER_SHOOK_MS	   3000
 
 /* Texts of the kernel, or from files, may not be UTF-8; they are shown all the same. */
@@ -376,7 +377,8 @@ static void method_plan(void *owner, struct control_call *call, json_t *in)
 
 /* ---- Reload, Confirm, Down, SetTraffic ---- */
 
-/* An answer that waits for the end of a pass. */
+/* An answer that waits for the end of a pass; when that is not reached, it is because of the time,
+ * or because the daemon stops and d->reconcile is gone. */
 struct change {
 	struct control_call *call;
 	uint64_t ops_before;
@@ -393,7 +395,8 @@ static void change_done(struct daemon *d, void *arg, bool reached)
 	if (c->traffic)
 		set(o, "traffic", json_string(c->traffic));
 	else
-		set(o, "ops", integer(reconcile_applied(d->reconcile) - c->ops_before));
+		set(o, "ops",
+		    integer(reached ? reconcile_applied(d->reconcile) - c->ops_before : 0));
 	if (c->warnings)
 		set(o, "warnings", c->warnings);
 	control_reply(c->call, o);
@@ -425,34 +428,77 @@ static json_t *diags_json(const struct diags *diags)
 	return list;
 }
 
+struct reload {
+	struct control_call *call;
+	bool force;
+	unsigned int confirm_s;
+	bool looked; /* at the host, since the request */
+};
+
+static void reload(struct daemon *d, struct reload *r);
+
+static void reload_looked(struct daemon *d, void *arg, bool reached)
+{
+	struct reload *r = arg;
+
+	if (reached) {
+		reload(d, r);
+		return;
+	}
+	control_error_strings(r->call, "io.wgscale.Refused", "reason",
+			      "the kernel's state could not be read in time", "hint",
+			      "see 'wgscalectl status'", NULL);
+	free(r);
+}
+
+/* What is held against a configuration may be what the host was like a while ago: that is decided
+ * after another look at it. */
+static void reload(struct daemon *d, struct reload *r)
+{
+	struct diags diags = {0};
+	const char *why = "";
+
+	switch (lifecycle_reload(d, r->force, r->confirm_s, &diags, &why)) {
+	case RELOAD_OK:
+		log_line(LOG_INFO, "reload");
+		answer_after_pass(d, r->call, diags_json(&diags), NULL);
+		break;
+	case RELOAD_INVALID:
+		if (!r->looked) {
+			r->looked = true;
+			lifecycle_wait(d, NULL, RELOAD_LOOK_S, reload_looked, r);
+			reconcile_dirty(d->reconcile, true);
+			diag_done(&diags);
+			return;
+		}
+		control_error(r->call, "io.wgscale.InvalidConfiguration",
+			      json_pack("{s:o}", "diagnoses", diags_json(&diags)));
+		break;
+	case RELOAD_REFUSED:
+		control_error_strings(r->call, "io.wgscale.Refused", "reason", why, "hint",
+				      "if that is meant, use --force", NULL);
+		break;
+	}
+	diag_done(&diags);
+	free(r);
+}
+
 static void method_reload(void *owner, struct control_call *call, json_t *in)
 {
 	struct daemon *d = owner;
 	json_t *confirm = json_object_get(in, "confirm_s");
-	struct diags diags = {0};
-	const char *why = "";
 	json_int_t confirm_s = json_is_integer(confirm) ? json_integer_value(confirm) : 0;
+	struct reload *r;
 
 	if (confirm_s < 0 || confirm_s > 86400) {
 		control_bad_parameter(call, "confirm_s");
 		return;
 	}
-	switch (lifecycle_reload(d, json_is_true(json_object_get(in, "force")),
-				 (unsigned int)confirm_s, &diags, &why)) {
-	case RELOAD_OK:
-		log_line(LOG_INFO, "reload");
-		answer_after_pass(d, call, diags_json(&diags), NULL);
-		break;
-	case RELOAD_INVALID:
-		control_error(call, "io.wgscale.InvalidConfiguration",
-			      json_pack("{s:o}", "diagnoses", diags_json(&diags)));
-		break;
-	case RELOAD_REFUSED:
-		control_error_strings(call, "io.wgscale.Refused", "reason", why, "hint",
-				      "if that is meant, use --force", NULL);
-		break;
-	}
-	diag_done(&diags);
+	r = xcalloc(1, sizeof(*r));
+	r->call = call;
+	r->force = json_is_true(json_object_get(in, "force"));
+	r->confirm_s = (unsigned int)confirm_s;
+	reload(d, r);
 }
 
 static void method_confirm(void *owner, struct control_call *call, json_t *in)
