@@ -552,7 +552,8 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 
 static int remove_tree(const char *path)
 {
-	if (!nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT))
+	/* No FTW_MOUNT: on overlayfs, files may have another device number than their folder. */
+	if (!nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS))
 		return 0;
 	return errno == ENOENT ? 0 : -errno;
 }
