@@ -91,11 +91,15 @@ ns_add() {
 }
 
 # Namespaces inherit these; duplicate address detection would cost a second per address.
-topo_init() {
+topo_defaults() {
 	sysctl -qw net.core.devconf_inherit_init_net=1 \
 		net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
 		net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 \
 		net.ipv6.conf.default.accept_ra=0
+}
+
+topo_init() {
+	topo_defaults
 	ns_add wan
 	ip -n wan link add br0 type bridge forward_delay 0 mcast_snooping 0
 	ip -n wan addr add 192.0.2.254/24 dev br0
@@ -201,12 +205,12 @@ is_served() {
 	[ -n "$(ip netns exec "$1" ss -Hltn "sport = :${2:-5201}")" ]
 }
 
-# lan_echo NAME PORT...: an echo server (see ./flows) on the host of a site, ready likewise.
+# lan_echo NAME PORT...: an echo server (see ./manyflows) on the host of a site, ready likewise.
 lan_echo() {
 	local name=$1
 
 	shift
-	ip netns exec "lan-$name" flows serve "$@" &
+	ip netns exec "lan-$name" manyflows serve "$@" &
 	eventually 30 is_served "lan-$name" "${@: -1}" >/dev/null
 }
 
@@ -217,6 +221,14 @@ answered_all() {
 	out=$("$@")
 	printf '%s\n' "$out"
 	[[ $out == *", 0% packet loss"* ]]
+}
+
+# flow_devices NAME PORT COUNT: which lane device each of COUNT flows to this UDP port takes, from
+# those that a "manyflows stream" on the host sends now: "SPORT DEVICE" a line.
+flow_devices() {
+	ip netns exec "gw-$1" timeout 60 tcpdump -Z root -i any -s 128 -nqlt --immediate-mode \
+		-c $(($3 * 6)) "udp dst port $2" 2>/dev/null |
+		awk '$1 ~ /^wgs/ && $2 == "Out" { sub(/.*\./, "", $4); print $4, $1 }' | sort -u
 }
 
 # udp_port_block NAME PORT [from|to]: the wide area loses UDP from and to this port of a gateway,

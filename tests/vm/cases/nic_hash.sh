@@ -5,6 +5,7 @@
 # queues; what it hashed before comes back on `down`, also when the daemon was killed.
 # net: nic
 # timeout: 240
+# check: 6.12
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 

@@ -7,6 +7,7 @@
 # init: systemd
 # preboot: yes
 # timeout: 300
+# check: 6.12
 
 if [ "${1-}" = preboot ]; then
 	set -e
