@@ -81,17 +81,18 @@ $(O)/tests/unit/%: tests/unit/%.c $(O)/libcore.a $(SHARED_O) $(ADAPT_O) $(EDGE_O
 # The two commands for a fresh machine. They build only after what they need is installed.
 check: deps-check
 	@$(MAKE) --no-print-directory all lint analyze unit
-	@tests/run $(if $(shell tests/deps vm >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && echo yes), \
-		--vm "-j 2") $(sort $(UNIT))
+	@VM_SLOW=2 tests/run $(if $(shell tests/deps vm >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && echo yes), \
+		--vm "-j 2 --check") $(sort $(UNIT))
 
 demo: deps-demo
 	@$(MAKE) --no-print-directory all
-	@tests/demo/run
+	@BUILD=$(abspath $(O)) tests/demo/run
 
-# Campaigns: hours, not minutes.
+# Every case on every kernel, and campaigns: hours, not minutes.
 check-long: deps-check
-	@$(MAKE) --no-print-directory all unit
-	@PROPERTY_RUNS=10000 tests/run --vm "-j 2 --long" $(sort $(UNIT))
+	@$(MAKE) --no-print-directory all lint analyze unit
+	@VM_SLOW=2 PROPERTY_RUNS=10000 tests/run --vm "-j 2" $(sort $(UNIT))
+	@VM_SLOW=2 tests/run --vm "-j 2 --long"
 
 unit: $(UNIT)
 
