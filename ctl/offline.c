@@ -190,7 +190,8 @@ enum ctl_exit offline_card(const struct ctl *ctl)
 		build(&o, NULL, false);
 		code = o.site ? print_card(ctl, o.site) : CTL_FAILED;
 	}
-	print_diags(&o.diags, false);
+	/* What a peer's card says does not matter for ours, unless it is why there is none. */
+	print_diags(&o.diags, code != CTL_FINE);
 	done(&o);
 	return code;
 }
