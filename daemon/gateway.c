@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define RATE_WINDOW_MS 900
+
 struct gateway *gateway_new(struct loaded *loaded, struct site *site)
 {
 	struct gateway *g = xcalloc(1, sizeof(*g));
@@ -173,12 +175,14 @@ static void note_sample(struct tunnel_run *run, const struct sockep *seen, uint6
 
 	run->seen = *seen;
 	run->handshake_s = handshake_s;
-	if (run->sampled_ms && dt >= 200 && rx >= run->rx_bytes && tx >= run->tx_bytes) {
+	/* Over less than a second a handful of probes would look like a rate. */
+	if (run->sampled_ms && dt < RATE_WINDOW_MS)
+		return;
+	run->rx_bps = run->tx_bps = 0;
+	if (run->sampled_ms && rx >= run->rx_bytes && tx >= run->tx_bytes) {
 		run->rx_bps = (rx - run->rx_bytes) * 8000 / dt;
 		run->tx_bps = (tx - run->tx_bytes) * 8000 / dt;
 	}
-	if (run->sampled_ms && dt < 200)
-		return;
 	run->rx_bytes = rx;
 	run->tx_bytes = tx;
 	run->sampled_ms = now_ms;
