@@ -4,6 +4,7 @@
 #
 # All kinds of traffic over eight tunnels at once: every byte of every flow arrives, and every
 # tunnel has its share of the flows, by WireGuard's counters and by nf_tables'.
+# check: 6.1
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 
