@@ -393,12 +393,14 @@ static void top_rule_base(struct config_yaml *y, const struct config_yaml_node *
 
 static void top_steering(struct config_yaml *y, const struct config_yaml_node *n, void *ctx)
 {
-	static const char *const words[] = {"own", "nic", "off", NULL};
-	static const enum steering values[] = {STEERING_OWN, STEERING_NIC, STEERING_OFF};
+	static const char *const words[] = {"own", "off", NULL};
+	static const enum steering values[] = {STEERING_OWN, STEERING_OFF};
 	struct config *c = ctx;
 	unsigned int v;
 
-	if (config_yaml_word(y, n, words, &v))
+	if (n->kind == CONFIG_YAML_SCALAR && !strcmp(n->text, "nic"))
+		config_yaml_error(y, n, "steering: 'nic' %s", unsupported);
+	else if (config_yaml_word(y, n, words, &v))
 		c->steering = values[v];
 }
 

@@ -40,7 +40,7 @@ int key_cmp(const struct key *a, const struct key *b);
 /* ---- what the operator wrote: site.yaml (filled by config_parse) ---- */
 
 enum traffic { TRAFFIC_ON, TRAFFIC_OFF };
-enum steering { STEERING_OWN, STEERING_NIC, STEERING_OFF };
+enum steering { STEERING_OWN, STEERING_OFF };
 enum distribute { DISTRIBUTE_FLOW };
 enum threaded { THREADED_AUTO, THREADED_ON, THREADED_OFF };
 
