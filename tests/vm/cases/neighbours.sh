@@ -9,13 +9,17 @@
 # back. Turin is the machine itself, milan a namespace.
 # check: 6.12
 
-# The units, with the programs of this build.
+# The units, with the programs of this build: copied, as the sandbox hides /tmp and homes, where
+# the checkout may be.
 install_units() {
 	local unit path
 
+	install -t /usr/local/sbin "$BUILD/wgscaled"
+	install -t /usr/local/bin "$BUILD/wgscalectl"
 	for path in "$REPO"/systemd/*.service.in; do
 		unit=$(basename "$path" .in)
-		sed -e "s,@SBINDIR@,$BUILD,g" -e "s,@BINDIR@,$BUILD,g" "$path" >"/etc/systemd/system/$unit"
+		sed -e "s,@SBINDIR@,/usr/local/sbin,g" -e "s,@BINDIR@,/usr/local/bin,g" "$path" \
+			>"/etc/systemd/system/$unit"
 	done
 	mkdir -p /etc/systemd/network
 	cp "$REPO/systemd/10-wgscale.network" /etc/systemd/network/
