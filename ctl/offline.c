@@ -482,9 +482,8 @@ static void tell_failures(const struct plan *plan)
 
 		if (!op->error)
 			continue;
-		plan_print_op(op, &line);
-		ctl_say("failed: %s: %s%s%s", text_str(&line), strerror(-op->error),
-			op->why ? ": " : "", op->why ? op->why : "");
+		plan_print_failure(op, &line);
+		ctl_say("failed: %s", text_str(&line));
 		text_done(&line);
 	}
 }

@@ -63,6 +63,8 @@ const struct facts *lifecycle_facts(void *owner);
 /* First load: the site file, else the last accepted configuration. NULL: neither will do; the
  * diagnoses are in `diags`. */
 struct gateway *lifecycle_first(const struct paths *p, struct diags *diags);
+/* One log line each, by its level. */
+void lifecycle_log_diags(const struct diags *diags);
 
 enum reload_result { RELOAD_OK, RELOAD_INVALID, RELOAD_REFUSED };
 /*

@@ -189,10 +189,8 @@ static void tell_failures(const struct op *ops, size_t n)
 
 		if (!ops[i].error)
 			continue;
-		plan_print_op(&ops[i], &line);
-		log_line(LOG_ERR, "guard: failed: %s: %s%s%s", text_str(&line),
-			 strerror(-ops[i].error), ops[i].why ? ": " : "",
-			 ops[i].why ? ops[i].why : "");
+		plan_print_failure(&ops[i], &line);
+		log_line(LOG_ERR, "guard: failed: %s", text_str(&line));
 		text_done(&line);
 	}
 }

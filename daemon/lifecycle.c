@@ -94,7 +94,7 @@ void lifecycle_wait(struct daemon *d, const char *state, double timeout_s,
 
 /* ---- loading ---- */
 
-static void log_diags(const struct diags *diags)
+void lifecycle_log_diags(const struct diags *diags)
 {
 	for (size_t i = 0; i < diags->n; i++) {
 		struct text line = {0};
@@ -159,7 +159,7 @@ static void load_with_facts(struct daemon *d, const struct facts *facts)
 	struct gateway *g = load(&d->paths, facts, &diags);
 
 	if (g) {
-		log_diags(&diags);
+		lifecycle_log_diags(&diags);
 		if (g->fallback)
 			log_line(LOG_ERR, "the site file was refused; running on the last accepted "
 					  "configuration");
@@ -167,7 +167,7 @@ static void load_with_facts(struct daemon *d, const struct facts *facts)
 		d->g = g;
 		d->accept = !g->fallback && !diags.errors;
 	} else if (!d->unusable) {
-		log_diags(&diags);
+		lifecycle_log_diags(&diags);
 		log_line(LOG_ERR, "the configuration does not fit this host; changing nothing "
 				  "until it does");
 	}

@@ -54,13 +54,7 @@ static void on_hangup(struct ev_loop *loop, ev_signal *s, int events)
 	if (lifecycle_reload(d, false, 0, &diags, &why) == RELOAD_OK) {
 		log_line(LOG_INFO, "reload");
 	} else {
-		for (size_t i = 0; i < diags.n; i++) {
-			struct text line = {0};
-
-			diag_print(&diags.items[i], &line);
-			log_line(LOG_ERR, "%s", text_str(&line));
-			text_done(&line);
-		}
+		lifecycle_log_diags(&diags);
 		log_line(LOG_ERR, "reload refused%s%s; nothing was changed", why ? ": " : "",
 			 why ? why : "");
 	}
@@ -140,13 +134,7 @@ static int run(const struct paths *paths)
 
 	d.g = lifecycle_first(paths, &diags);
 	if (!d.g) {
-		for (size_t i = 0; i < diags.n; i++) {
-			struct text line = {0};
-
-			diag_print(&diags.items[i], &line);
-			log_line(LOG_ERR, "%s", text_str(&line));
-			text_done(&line);
-		}
+		lifecycle_log_diags(&diags);
 		diag_done(&diags);
 		log_line(LOG_ERR, "no usable configuration; 'wgscalectl check' says more");
 		return EX_CONFIG;

@@ -465,3 +465,11 @@ void plan_print_op(const struct op *op, struct text *out)
 		text_printf(out, " %s", text_str(&rest));
 	text_done(&rest);
 }
+
+void plan_print_failure(const struct op *op, struct text *out)
+{
+	plan_print_op(op, out);
+	text_printf(out, ": %s", strerror(-op->error));
+	if (op->why)
+		text_printf(out, ": %s", op->why);
+}

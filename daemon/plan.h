@@ -54,5 +54,7 @@ void plan_done(struct plan *p);
 
 /* "wg.peer.set dev=wgs3 peer=xTIB...= allowed=+10.2.0.0/16" without newline; no secrets. */
 void plan_print_op(const struct op *op, struct text *out);
+/* The same of an op that failed, with its error and why: "OP: No such device: WHY". */
+void plan_print_failure(const struct op *op, struct text *out);
 
 #endif

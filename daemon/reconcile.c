@@ -38,7 +38,6 @@ struct bus {
 
 /* One look at the kernel. */
 struct observation {
-	struct reconcile *r;
 	struct world half[2]; /* by enum op_bus */
 	struct world have;    /* joined: objects of both halves */
 	const char *why[2];
@@ -57,7 +56,6 @@ struct observe_job {
 };
 
 struct apply_job {
-	struct reconcile *r;
 	struct op *ops;
 	size_t n, failed;
 	struct arena arena; /* of error texts */
@@ -352,13 +350,13 @@ static void log_ops(struct reconcile *r, const struct op *ops, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct text line = {0};
 
-		plan_print_op(&ops[i], &line);
-		if (ops[i].error)
-			log_line(LOG_WARNING, "failed: %s: %s%s%s", text_str(&line),
-				 strerror(-ops[i].error), ops[i].why ? ": " : "",
-				 ops[i].why ? ops[i].why : "");
-		else if (n <= 200)
+		if (ops[i].error) {
+			plan_print_failure(&ops[i], &line);
+			log_line(LOG_WARNING, "failed: %s", text_str(&line));
+		} else if (n <= 200) {
+			plan_print_op(&ops[i], &line);
 			log_line(LOG_INFO, "%s", text_str(&line));
+		}
 		text_done(&line);
 	}
 	if (n > 200)
@@ -407,7 +405,6 @@ static void apply_next(struct reconcile *r)
 	       plan_removes(&r->plan.ops[to]) == plan_removes(&r->plan.ops[from]))
 		to++;
 	job = xcalloc(1, sizeof(*job));
-	job->r = r;
 	job->ops = &r->plan.ops[from];
 	job->n = to - from;
 	r->stage = STAGE_APPLY;
@@ -496,7 +493,6 @@ static void observe(struct reconcile *r)
 	r->dirty = false;
 	r->stage = STAGE_OBSERVE;
 	r->seen = o;
-	o->r = r;
 	o->missing = 2;
 	o->own = r->hooks.own;
 	o->mark = r->hooks.mark;
@@ -605,7 +601,6 @@ void reconcile_plan(struct reconcile *r,
 }
 
 struct move_job {
-	struct reconcile *r;
 	struct obj want, have;
 	struct obj_nft_buckets to, from;
 	struct op op;
@@ -629,14 +624,13 @@ static void move_done(void *owner, void *arg)
 	struct move_job *job = arg;
 	struct text line = {0};
 
-	plan_print_op(&job->op, &line);
 	if (job->op.error) {
 		/* The map was not what it was thought to be: a pass puts it right. */
-		log_line(LOG_NOTICE, "failed: %s: %s%s%s; looking again", text_str(&line),
-			 strerror(-job->op.error), job->op.why ? ": " : "",
-			 job->op.why ? job->op.why : "");
+		plan_print_failure(&job->op, &line);
+		log_line(LOG_NOTICE, "failed: %s; looking again", text_str(&line));
 		reconcile_dirty(r, true);
 	} else {
+		plan_print_op(&job->op, &line);
 		log_line(LOG_INFO, "%s", text_str(&line));
 		r->applied++;
 	}
@@ -665,7 +659,6 @@ void reconcile_move(struct reconcile *r, const char *map, const struct obj_nft_b
 }
 
 struct sample_job {
-	struct reconcile *r;
 	char dev[16];
 	void (*cb)(void *owner, const char *dev, const struct kernel_peer_sample *samples,
 		   size_t n);

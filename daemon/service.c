@@ -20,7 +20,6 @@
 #define PING_COUNT_MAX	   20
 #define RELOAD_WAIT_S	   120.
 #define RELOAD_LOOK_S	   10.
-#define NEVER_SHOOK_MS	   3000
 
 /* Texts of the kernel, or from files, may not be UTF-8; they are shown all the same. */
 static json_t *string(const char *s)
