@@ -3,7 +3,7 @@
 /*
  * DOC: golden plans. One folder per behaviour below tests/golden/plan (or $GOLDEN_DIR, or the first
  * argument): a site, and in plan.txt, byte for byte, all that is done to a kernel until it holds
- * what that site wants. UPDATE=1 writes it anew: read the difference before it goes into a commit.
+ * what that site wants. UPDATE=1 writes it anew. Read golden.h next.
  *
  *   site.yaml, peers.d/ *.yaml, *.psk   the configuration; the secret is ../secret, for tests alone
  *   run.txt              what changes while the site file does not, see take_run()
@@ -12,18 +12,15 @@
  *                        peers.d may be left out when it is alike
  *   have.txt             what somebody has done to the kernel meanwhile, see take_have()
  */
+#include "unit/golden.h"
+
 #include <dirent.h>
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "card.h"
 #include "config.h"
@@ -35,8 +32,6 @@
 #define CARDS_MAX  8
 #define WORDS_MAX  5
 #define ROUNDS_MAX 4
-
-static const char *root = "tests/golden/plan";
 
 /* A folder: a site and what is known while it runs. */
 struct place {
@@ -57,25 +52,6 @@ static struct arena host_arena; /* of fake_kernel.facts */
 
 /* ---- files ---- */
 
-static const char *path_of(const char *dir, const char *name)
-{
-	static char path[1024];
-
-	snprintf(path, sizeof(path), "%s/%s/%s", root, dir, name);
-	return path;
-}
-
-static char *read_file(const char *dir, const char *name)
-{
-	char *text;
-	size_t len;
-	int err = text_read_file(path_of(dir, name), CONFIG_FILE_MAX, &text, &len);
-
-	if (err && err != -ENOENT && err != -ENOTDIR)
-		fail_msg("%s: %s", path_of(dir, name), strerror(-err));
-	return err ? NULL : text;
-}
-
 static void no_errors(const struct diags *diags, const char *dir)
 {
 	for (size_t i = 0; i < diags->n; i++)
@@ -87,7 +63,7 @@ static void no_errors(const struct diags *diags, const char *dir)
 static void each_line(const char *dir, const char *name,
 		      bool (*take)(struct place *p, char *const *words, size_t n), struct place *p)
 {
-	char *text = read_file(dir, name), *save = NULL;
+	char *text = golden_read(dir, name), *save = NULL;
 
 	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line;
 	     line = strtok_r(NULL, "\n", &save)) {
@@ -213,10 +189,10 @@ static void read_cards(struct place *p, const char *dir)
 	int n;
 
 	snprintf(folder, sizeof(folder), "%s/peers.d", dir);
-	n = scandir(path_of(folder, ""), &names, is_yaml, alphasort);
+	n = scandir(golden_path(folder, ""), &names, is_yaml, alphasort);
 	for (int i = 0; i < n; i++) {
 		struct diags diags = {0};
-		char *text = read_file(folder, names[i]->d_name);
+		char *text = golden_read(folder, names[i]->d_name);
 
 		assert_in_range(p->n_cards, 0, CARDS_MAX - 1);
 		card_parse(names[i]->d_name, text, strlen(text), &diags, &p->cards[p->n_cards]);
@@ -236,14 +212,14 @@ static void read_psks(struct place *p)
 		const struct config_peer *cp = &p->config->peers[i];
 
 		if (cp->psk_file)
-			p->psk_texts[i] = read_file(p->dir, cp->psk_file);
+			p->psk_texts[i] = golden_read(p->dir, cp->psk_file);
 		p->psks[i] = (struct site_psk){.peer = cp->id, .text = p->psk_texts[i]};
 	}
 }
 
 static void read_secret(struct secret *ret)
 {
-	char *text = read_file(".", "secret");
+	char *text = golden_read(".", "secret");
 	const char *why;
 
 	assert_non_null(text);
@@ -373,11 +349,11 @@ static bool take_run(struct place *p, char *const *w, size_t n)
 static void open_place(struct place *p, const char *dir, const char *cards)
 {
 	struct diags diags = {0};
-	char *text = read_file(dir, "site.yaml");
+	char *text = golden_read(dir, "site.yaml");
 
 	*p = (struct place){.dir = dir};
 	if (!text)
-		fail_msg("%s is missing", path_of(dir, "site.yaml"));
+		fail_msg("%s is missing", golden_path(dir, "site.yaml"));
 	config_parse("site.yaml", text, strlen(text), &diags, &p->config);
 	no_errors(&diags, dir);
 	diag_done(&diags);
@@ -524,7 +500,7 @@ static void run_folder(const char *dir, struct text *out)
 
 	make_host(dir);
 	snprintf(first, sizeof(first), "%s/before", dir);
-	if (access(path_of(first, "site.yaml"), F_OK) == 0) {
+	if (access(golden_path(first, "site.yaml"), F_OK) == 0) {
 		open_place(&p, first, dir);
 		settle(&p, &before);
 		close_place(&p);
@@ -538,77 +514,9 @@ static void run_folder(const char *dir, struct text *out)
 	arena_done(&host_arena);
 }
 
-/* ---- comparing ---- */
-
-static void update(const char *path, const struct text *t)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	assert_int_equal(fwrite(t->s, 1, t->len, f), t->len);
-	assert_int_equal(fclose(f), 0);
-}
-
-static void print_difference(const char *dir, const char *expected, const char *got)
-{
-	unsigned int line = 1;
-	size_t start = 0;
-
-	for (size_t i = 0; expected[i] && expected[i] == got[i]; i++)
-		if (expected[i] == '\n') {
-			start = i + 1;
-			line++;
-		}
-	fprintf(stderr, "%s: line %u differs\n--- expected\n%.*s\n--- got\n%.*s\n", dir, line,
-		(int)strcspn(expected + start, "\n"), expected + start,
-		(int)strcspn(got + start, "\n"), got + start);
-}
-
-static bool compare(const char *dir)
-{
-	struct text got = {0};
-	char *expected;
-	bool same = true;
-
-	run_folder(dir, &got);
-	if (getenv("UPDATE")) {
-		update(path_of(dir, "plan.txt"), &got);
-	} else {
-		expected = read_file(dir, "plan.txt");
-		if (!expected)
-			fail_msg("%s is missing; UPDATE=1 writes it", path_of(dir, "plan.txt"));
-		same = strcmp(expected, text_str(&got)) == 0;
-		if (!same)
-			print_difference(dir, expected, text_str(&got));
-		free(expected);
-	}
-	text_done(&got);
-	return same;
-}
-
-static int is_folder(const struct dirent *d)
-{
-	struct stat st;
-
-	return d->d_name[0] != '.' && stat(path_of(d->d_name, ""), &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 static void test_golden(void **state)
 {
-	struct dirent **dirs;
-	size_t wrong = 0;
-	int n = scandir(root, &dirs, is_folder, alphasort);
-
-	if (n <= 0)
-		fail_msg("nothing in %s", root);
-	for (int i = 0; i < n; i++) {
-		wrong += !compare(dirs[i]->d_name);
-		free(dirs[i]);
-	}
-	free(dirs);
-	if (wrong)
-		fail_msg("%zu of %d differ", wrong, n);
-	print_message("%d folders\n", n);
+	golden_walk("plan.txt", run_folder);
 }
 
 int main(int argc, char **argv)
@@ -617,9 +525,6 @@ int main(int argc, char **argv)
 
 	if (keys_init())
 		return 1;
-	if (getenv("GOLDEN_DIR"))
-		root = getenv("GOLDEN_DIR");
-	if (argc > 1)
-		root = argv[1];
+	golden_choose_root("tests/golden/plan", argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

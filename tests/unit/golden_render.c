@@ -3,25 +3,14 @@
  * DOC: golden output of wgscalectl. One folder per behaviour below tests/golden/render (or
  * $GOLDEN_DIR, or the first argument): input.json says what to render (`render`, `reply`, and for
  * errors `error`; `colour`), `expected` holds the text, byte for byte. UPDATE=1 writes `expected`
- * anew: read the difference before it goes into a commit.
+ * anew. Read golden.h next.
  */
 // link: ctl/render.o ctl/table.o -ljansson
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/golden.h"
 
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../../ctl/render.h"
-
-#define FILE_MAX (1u << 20)
-
-static const char *root = "tests/golden/render";
 
 static const struct {
 	const char *name;
@@ -48,12 +37,10 @@ static void assert_harmless(const char *dir, const struct text *t, bool colour)
 static void render(const char *dir, struct text *out)
 {
 	json_error_t where;
-	char path[512];
-	const char *name;
+	const char *path = golden_path(dir, "input.json"), *name;
 	json_t *in, *reply;
 	bool colour, found = false;
 
-	snprintf(path, sizeof(path), "%s/%s/input.json", root, dir);
 	in = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
 	if (!in)
 		fail_msg("%s:%d: %s", path, where.line, where.text);
@@ -76,59 +63,9 @@ static void render(const char *dir, struct text *out)
 	json_decref(in);
 }
 
-static void update(const char *path, const struct text *t)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	assert_int_equal(fwrite(text_str(t), 1, t->len, f), t->len);
-	assert_int_equal(fclose(f), 0);
-}
-
-static bool compare(const char *dir)
-{
-	struct text got = {0};
-	char path[512], *want;
-	bool same = true;
-	size_t len;
-
-	render(dir, &got);
-	snprintf(path, sizeof(path), "%s/%s/expected", root, dir);
-	if (getenv("UPDATE")) {
-		update(path, &got);
-	} else {
-		if (text_read_file(path, FILE_MAX, &want, &len) != 0)
-			fail_msg("%s cannot be read; UPDATE=1 writes it", path);
-		same = len == got.len && memcmp(want, text_str(&got), len) == 0;
-		if (!same)
-			print_error("%s\n--- expected\n%s--- got\n%s", dir, want, text_str(&got));
-		free(want);
-	}
-	text_done(&got);
-	return same;
-}
-
-static int is_visible(const struct dirent *d)
-{
-	return d->d_name[0] != '.';
-}
-
 static void golden(void **state)
 {
-	struct dirent **dirs;
-	size_t wrong = 0;
-	int n = scandir(root, &dirs, is_visible, alphasort);
-
-	if (n <= 0)
-		fail_msg("nothing in %s", root);
-	for (int i = 0; i < n; i++) {
-		wrong += !compare(dirs[i]->d_name);
-		free(dirs[i]);
-	}
-	free(dirs);
-	if (wrong)
-		fail_msg("%zu of %d differ", wrong, n);
-	print_message("%d folders\n", n);
+	golden_walk("expected", render);
 }
 
 /* Bytes that JSON cannot carry, but a kernel's text or a file name can. */
@@ -169,9 +106,6 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(golden),
 					   cmocka_unit_test(unclean_bytes)};
 
-	if (getenv("GOLDEN_DIR"))
-		root = getenv("GOLDEN_DIR");
-	if (argc > 1)
-		root = argv[1];
+	golden_choose_root("tests/golden/render", argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
