@@ -50,7 +50,7 @@ struct monitor {
 	uint16_t seq;
 	uint64_t unprobed_ms; /* last sampling for tunnels without a probe address */
 	struct ping *pings;
-	uint16_t last_ident;
+	uint16_t last_ping; /* added to the identifier of probes, never 0 */
 };
 
 static uint64_t now_us(void)
@@ -376,7 +376,8 @@ void monitor_ping(struct monitor *m, size_t peer, unsigned int count,
 	p->peer = peer;
 	p->n = m->g->site->peers[peer].n_tunnels;
 	p->left = count;
-	p->ident = ++m->last_ident == m->sock.ident ? ++m->last_ident : m->last_ident;
+	m->last_ping = m->last_ping % (PROBE_IDENTS - 1) + 1;
+	p->ident = (uint16_t)(m->sock.ident + m->last_ping);
 	p->cb = cb;
 	p->owner = owner;
 	p->next = m->pings;
@@ -429,7 +430,6 @@ int monitor_open(struct ev_loop *loop, const struct monitor_hooks *hooks, void *
 	m->loop = loop;
 	m->hooks = *hooks;
 	m->owner = owner;
-	m->last_ident = m->sock.ident;
 	ev_timer_init(&m->tick, on_tick, 0., 1.);
 	m->tick.data = m;
 	watch_fd(m, &m->io4, m->sock.fd4);

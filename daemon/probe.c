@@ -135,9 +135,10 @@ static int attach_filter(int fd, uint8_t family, uint16_t ident)
 	struct sock_filter code[] = {
 		family == AF_INET ? find4 : find6,
 		BPF_STMT(BPF_LD | BPF_B | BPF_IND, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, request, 3, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, reply, 0, 7),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, request, 4, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, reply, 0, 8),
 		BPF_STMT(BPF_LD | BPF_H | BPF_IND, 4),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (uint16_t) ~(PROBE_IDENTS - 1)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ident, 0, 5),
 		BPF_STMT(BPF_LD | BPF_W | BPF_IND, ECHO_LEN),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MAGIC_HIGH, 0, 3),
@@ -212,6 +213,7 @@ int probe_open(struct probe_sock *s)
 
 	if (getrandom(&new.ident, sizeof(new.ident), 0) != sizeof(new.ident))
 		return -EIO;
+	new.ident = (uint16_t)(new.ident / PROBE_IDENTS *PROBE_IDENTS);
 	r = open_one(AF_INET, new.ident, &new.fd4);
 	if (!r)
 		r = open_one(AF_INET6, new.ident, &new.fd6);
@@ -411,7 +413,7 @@ static int receive_one(struct probe_sock *s, int fd, struct probe_event *ret)
 	memset(ret, 0, sizeof(*ret));
 	if (probe_parse_packet(family, buf, (size_t)n, ret) < 0)
 		return -EINVAL;
-	if (ret->reply && ret->ident != s->ident)
+	if (ret->reply && ret->ident / PROBE_IDENTS * PROBE_IDENTS != s->ident)
 		return -EINVAL;
 	ret->from.family = family;
 	if (family == AF_INET)

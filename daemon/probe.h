@@ -39,11 +39,14 @@ struct probe_event {
  * ident, seq, has_msg and msg; -EINVAL: no echo message with our magic. Pure. */
 int probe_parse_packet(uint8_t family, const uint8_t *p, size_t len, struct probe_event *ret);
 
+/* Identifiers of a process: `ident` and the PROBE_IDENTS - 1 after it. */
+#define PROBE_IDENTS 256
+
 /* Two raw sockets (either fd may be -1 where the family is missing), non-blocking, filtered to
- * echo messages that carry our magic, and of replies to those with our identifier. */
+ * echo messages that carry our magic, and of replies to those with one of our identifiers. */
 struct probe_sock {
 	int fd4, fd6;
-	uint16_t ident; /* random */
+	uint16_t ident; /* random, a multiple of PROBE_IDENTS */
 };
 
 /* Needs CAP_NET_RAW. -EAFNOSUPPORT: neither family. */

@@ -725,7 +725,7 @@ static void method_ping(void *owner, struct control_call *call, json_t *in)
 		no_such_peer(call, id);
 		return;
 	}
-	if (d->down || !d->observed) {
+	if (d->down || d->unusable || !d->observed) {
 		control_error_strings(call, "io.wgscale.Refused", "reason", "no tunnel is up",
 				      "hint", "see 'wgscalectl status'", NULL);
 		return;

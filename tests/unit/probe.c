@@ -196,17 +196,19 @@ static struct ipaddr address(uint8_t family, const char *text)
 }
 
 /* Request and reply come back in order, with everything that was sent. */
-static void exchange(struct probe_sock *s, int fd, const struct ipaddr *from,
-		     const struct ipaddr *to, uint16_t seq)
+static void exchange_as(uint16_t ident, struct probe_sock *s, int fd, const struct ipaddr *from,
+			const struct ipaddr *to, uint16_t seq)
 {
+	struct probe_sock as = *s;
 	uint64_t before = now_us();
 	struct probe_event e;
 
-	assert_int_equal(probe_send(s, 1, from, to, seq, &sample), 0);
+	as.ident = ident;
+	assert_int_equal(probe_send(&as, 1, from, to, seq, &sample), 0);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(receive_soon(s, fd, &e), 0);
 		assert_int_equal(e.reply, i == 1);
-		assert_int_equal(e.ident, s->ident);
+		assert_int_equal(e.ident, ident);
 		assert_int_equal(e.seq, seq);
 		assert_int_equal(e.ifindex, 1);
 		assert_true(e.has_msg);
@@ -216,6 +218,12 @@ static void exchange(struct probe_sock *s, int fd, const struct ipaddr *from,
 		assert_in_range(e.when_us, before - 1, now_us());
 	}
 	assert_int_equal(probe_receive(s, fd, &e), -EAGAIN);
+}
+
+static void exchange(struct probe_sock *s, int fd, const struct ipaddr *from,
+		     const struct ipaddr *to, uint16_t seq)
+{
+	exchange_as(s->ident, s, fd, from, to, seq);
 }
 
 static void test_sockets(void **state)
@@ -237,7 +245,11 @@ static void test_sockets(void **state)
 		assert_int_equal(system("ip addr add fe80::1234/64 dev lo nodad"), 0);
 		v6 = address(AF_INET6, "fe80::1234");
 		exchange(&s, s.fd6, &v6, &v6, 3);
+		exchange_as((uint16_t)(s.ident + PROBE_IDENTS - 1), &s, s.fd6, &v6, &v6, 3);
 	}
+	assert_int_equal(s.ident % PROBE_IDENTS, 0);
+	for (int i = 1; i < PROBE_IDENTS; i += 127)
+		exchange_as((uint16_t)(s.ident + i), &s, s.fd4, &v4a, &v4b, 5);
 	assert_int_equal(probe_set_mark(&s, 0x1fe00000), 0);
 	exchange(&s, s.fd4, &v4a, &v4b, 4);
 	probe_close(&s);
