@@ -143,8 +143,11 @@ static void stop_probing(struct monitor *m, size_t peer, size_t index, uint64_t 
 	struct tunnel_run *run = &m->g->peers[peer].tunnels[index];
 	const struct peer *p = &m->g->site->peers[peer];
 
-	if (!run->health.probed || run->health.state != HEALTH_NEW || age_ms > HEALTH_HANDSHAKE_MS)
+	if (!run->health.probed || run->health.state != HEALTH_NEW ||
+	    age_ms > HEALTH_HANDSHAKE_MS) {
+		run->unanswered_ms = 0;
 		return;
+	}
 	if (!run->unanswered_ms)
 		run->unanswered_ms = now_ms;
 	if (now_ms - run->unanswered_ms < UNANSWERED_MS)
@@ -204,9 +207,10 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 
 			changed |= health_tick(&run->health, &hc, now_ms);
 			log_change(m, i, t, was);
+			/* Also where no answer is expected: there may be one after all. */
+			send_probe(m, i, t, m->sock.ident, m->seq);
 			if (!run->health.probed)
 				continue;
-			send_probe(m, i, t, m->sock.ident, m->seq);
 			run->probe_us = now_us();
 			health_sent(&run->health, m->seq, now_ms);
 		}
