@@ -24,8 +24,10 @@
 #define BACKOFF_FIRST_S 0.5
 #define BACKOFF_MAX_S	60.0
 #define ROUNDS_MAX	3 /* applications in one pass before backing off */
-#define QUIET_PPS	20
-#define STOP_WAIT_MS	2000
+/* A lane is quiet up to this; a tunnel probed every 100 ms has 40 packets a second of its own. */
+#define QUIET_PPS	 20
+#define QUIET_TUNNEL_PPS 40
+#define STOP_WAIT_MS	 2000
 
 enum stage { STAGE_IDLE, STAGE_OBSERVE, STAGE_APPLY };
 
@@ -188,6 +190,17 @@ static void observation_free(struct observation *o)
 	free(o);
 }
 
+/* Packets a second that are none of the users'. */
+static double quiet_pps(const struct world *have, const char *dev)
+{
+	size_t tunnels = 0;
+
+	for (size_t i = 0; i < have->n; i++)
+		tunnels += have->objs[i].kind == OBJ_WGPEER && have->objs[i].wgpeer.n_allowed &&
+			   strcmp(have->objs[i].dev, dev) == 0;
+	return QUIET_PPS + (double)tunnels * QUIET_TUNNEL_PPS;
+}
+
 static void mark_quiet(struct reconcile *r, struct world *have)
 {
 	struct quiet now[MODEL_LANES_MAX];
@@ -213,8 +226,8 @@ static void mark_quiet(struct reconcile *r, struct world *have)
 			if (dt < 1.0) /* too short to tell: keep the older mark */
 				*q = *old;
 			else
-				o->link.quiet =
-					(double)(q->packets - old->packets) < dt * QUIET_PPS;
+				o->link.quiet = (double)(q->packets - old->packets) <
+						dt * quiet_pps(have, o->dev);
 		}
 		n++;
 	}
@@ -534,6 +547,8 @@ static void on_change(void *owner, const char *what)
 
 void reconcile_dirty(struct reconcile *r, bool now)
 {
+	if (r->closing)
+		return;
 	r->dirty = true;
 	if (now)
 		r->backoff_s = 0;
