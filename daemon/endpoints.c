@@ -26,6 +26,7 @@
 
 struct name {
 	const struct config_endpoint *endpoint;
+	char *text; /* outlives the configuration */
 	struct ipaddr addrs[RESOLVE_ADDRS_MAX];
 	size_t n;
 	bool asked;	   /* an answer is on its way */
@@ -231,11 +232,20 @@ static void take_over(const struct peer_names *old, size_t n_old, struct peer_na
 		for (size_t a = 0; a < old[i].n; a++)
 			for (size_t b = 0; b < p->n; b++)
 				if (old[i].names[a].n && p->names[b].endpoint &&
-				    strcmp(old[i].id, p->id) == 0 && a == b) {
+				    strcmp(old[i].id, p->id) == 0 &&
+				    strcmp(old[i].names[a].text, p->names[b].text) == 0) {
 					memcpy(p->names[b].addrs, old[i].names[a].addrs,
 					       sizeof(p->names[b].addrs));
 					p->names[b].n = old[i].names[a].n;
 				}
+}
+
+static void free_names(struct peer_names *peers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < peers[i].n; j++)
+			free(peers[i].names[j].text);
+	free(peers);
 }
 
 void endpoints_set(struct endpoints *e, struct gateway *g)
@@ -255,12 +265,14 @@ void endpoints_set(struct endpoints *e, struct gateway *g)
 		names->n =
 			p->n_endpoints < MODEL_ENDPOINTS_MAX ? p->n_endpoints : MODEL_ENDPOINTS_MAX;
 		for (size_t n = 0; n < names->n; n++)
-			if (p->endpoints[n].name)
+			if (p->endpoints[n].name) {
 				names->names[n].endpoint = &p->endpoints[n];
+				names->names[n].text = xstrdup(p->endpoints[n].name);
+			}
 		take_over(old, n_old, names);
 		collect(e, i);
 	}
-	free(old);
+	free_names(old, n_old);
 	ev_timer_stop(e->loop, &e->tick);
 	if (!g)
 		return;
@@ -297,6 +309,6 @@ void endpoints_close(struct endpoints *e)
 		return;
 	ev_timer_stop(e->loop, &e->tick);
 	resolve_close(e->resolver);
-	free(e->peers);
+	free_names(e->peers, e->n_peers);
 	free(e);
 }
