@@ -9,10 +9,11 @@
  * datagram each interval, and one TCP connection that sends a numbered word each fifth interval.
  * SIGTERM: sends no more, waits for what is under way, prints one line per flow, and exits:
  *
- *	SPORT udp_sent udp_lost udp_gap_ms tcp_sent tcp_back tcp_retrans tcp_error
+ *	SPORT udp_sent udp_lost udp_gap_ms tcp_sent tcp_back tcp_retrans tcp_error first last
  *
  * udp_gap_ms is the longest time without an echo while it sent, the time before the end included.
  * Retransmissions are those of the sender; tcp_error is an errno, 0 while the connection stands.
+ * first and last are the numbers of the datagrams that were lost, "-" if none was lost.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,7 +31,7 @@
 
 #define FLOWS_MAX 64
 #define SEQS_MAX  (1 << 16)
-#define DRAIN_MS  3000
+#define DRAIN_MS  10000
 
 struct flow {
 	int udp, tcp, port, error;
@@ -194,6 +195,11 @@ static void heard(struct flow *f)
 	f->heard_ms = now;
 }
 
+static int was_seen(const struct flow *f, uint32_t seq)
+{
+	return f->seen[seq / 8] >> seq % 8 & 1;
+}
+
 static void receive(struct flow *f)
 {
 	uint32_t seq;
@@ -207,7 +213,7 @@ static void receive(struct flow *f)
 		if (n != sizeof(seq) || seq >= f->sent)
 			continue;
 		heard(f);
-		f->back += !(f->seen[seq / 8] >> seq % 8 & 1);
+		f->back += !was_seen(f, seq);
 		f->seen[seq / 8] |= (unsigned char)(1 << seq % 8);
 	}
 	if (f->error)
@@ -238,10 +244,19 @@ static void print(struct flow *f)
 {
 	struct tcp_info info = {0};
 	socklen_t len = sizeof(info);
+	uint32_t first = 0, last = f->sent;
 
 	getsockopt(f->tcp, IPPROTO_TCP, TCP_INFO, &info, &len);
-	printf("%d %u %u %u %u %u %u %d\n", f->port, f->sent, f->sent - f->back, f->gap_ms,
+	printf("%d %u %u %u %u %u %u %d", f->port, f->sent, f->sent - f->back, f->gap_ms,
 	       f->tcp_sent, f->tcp_back, info.tcpi_total_retrans, f->error);
+	while (first < f->sent && was_seen(f, first))
+		first++;
+	while (last && was_seen(f, last - 1))
+		last--;
+	if (last)
+		printf(" %u %u\n", first, last - 1);
+	else
+		printf(" - -\n");
 }
 
 static int outstanding(const struct flow *f, int n)

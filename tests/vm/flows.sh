@@ -67,13 +67,36 @@ flows_stop() {
 	sed -i 1d "$flows.out"
 }
 
+# drops: what the kernel says it has dropped since boot, by namespace; to find out who did it.
+drops() {
+	local ns
+
+	for ns in $(ip netns list | cut -d ' ' -f 1); do
+		# shellcheck disable=SC2016 # Perl's variables, and jq's
+		ip netns exec "$ns" bash -c '
+			ip -s -j link | jq -r ".[] | .ifname as \$dev | .stats64 | to_entries[] |
+				.key as \$way | .value | to_entries[] |
+				select((.key | test(\"drop|error\")) and .value > 0) |
+				\"\(\$dev) \(\$way) \(.key): \(.value)\""
+			perl -lane "\$. > 1 and \$f += hex \$F[6], \$d += hex \$F[11];
+				END { print \"neighbours: \$f failed, \$d packets discarded\" if \$f + \$d }" \
+				/proc/net/stat/arp_cache /proc/net/stat/ndisc_cache
+			nstat -az | grep -E "Discard|NoRoute|bufErrors|OutDestUnreach|BacklogDrop" |
+				grep -vE " 0 +0.0"' | sed "s/^/$ns: /"
+	done
+	perl -lane '$n += hex $F[1]; END { print "backlogs: $n packets dropped" if $n }' \
+		/proc/net/softnet_stat
+}
+
 # flows_intact [SPORT...]: these flows, or all of them, lost no packet, not even for TCP to mend.
 flows_intact() {
 	awk -v ports=" $* " '
 		ports != "  " && !index(ports, " " $1 " ") { next }
 		{ n++ }
 		!$2 || $3 || !$5 || $6 != $5 || $8 { bad = 1; print "lost:", $0 }
-		END { print n " flows"; exit bad || !n }' "$flows.out"
+		END { print n " flows"; exit bad || !n }' "$flows.out" && return
+	drops
+	return 1
 }
 
 # flows_alive: no connection was lost, and all that TCP sent came back.
