@@ -9,21 +9,8 @@
 # back. Turin is the machine itself, milan a namespace.
 # check: 6.12
 
-# The units, with the programs of this build: copied, as the sandbox hides /tmp and homes, where
-# the checkout may be.
-install_units() {
-	local unit path
-
-	install -t /usr/local/sbin "$BUILD/wgscaled"
-	install -t /usr/local/bin "$BUILD/wgscalectl"
-	for path in "$REPO"/systemd/*.service.in; do
-		unit=$(basename "$path" .in)
-		sed -e "s,@SBINDIR@,/usr/local/sbin,g" -e "s,@BINDIR@,/usr/local/bin,g" "$path" \
-			>"/etc/systemd/system/$unit"
-	done
-	mkdir -p /etc/systemd/network
-	cp "$REPO/systemd/10-wgscale.network" /etc/systemd/network/
-}
+# shellcheck source=../booted.sh
+. "$REPO/tests/vm/booted.sh"
 
 turin_config() {
 	cat >/etc/wgscale/site.yaml <<-END
@@ -62,7 +49,7 @@ prepare_sites() {
 
 if [ "${1-}" = preboot ]; then
 	set -e
-	install_units
+	units_install
 	prepare_sites
 	systemctl enable wgscale-guard.service
 	exit
@@ -70,26 +57,6 @@ fi
 
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
-
-# Namespace gw-turin is the machine itself, so that the words of lib.sh mean it.
-root_is_turin() {
-	ip netns attach gw-turin 1
-	ns_add lan-turin
-	ip -n wan link add w-turin type veth peer name eth0 netns gw-turin
-	ip -n wan link set w-turin master br0 up
-	ip addr add 192.0.2.1/24 dev eth0
-	ip link set eth0 up
-	ip link add lan0 type veth peer name eth0 netns lan-turin
-	ip addr add 10.1.0.1/24 dev lan0
-	ip addr add fd00:1::1/64 dev lan0 nodad
-	ip link set lan0 up
-	ip -n lan-turin addr add 10.1.0.2/24 dev eth0
-	ip -n lan-turin addr add fd00:1::2/64 dev eth0 nodad
-	ip -n lan-turin link set eth0 up
-	ip -n lan-turin route add default via 10.1.0.1
-	ip -n lan-turin route add default via fd00:1::1
-	sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-}
 
 show() {
 	systemctl show "$1" -P "$2"
@@ -136,11 +103,11 @@ check "the guard was ready before network-pre.target" test \
 
 say "--- the daemon"
 topo_init
-root_is_turin
+turin_links
+turin_up
 site_add milan 2
 cp -a /var/lib/test-milan/{site.yaml,site.secret,peers.d} "$t/milan/etc/"
 daemon_start milan
-systemd-sysusers "$REPO/systemd/wgscale.sysusers"
 check "start" systemctl start wgscaled
 check "active" systemctl is-active wgscaled
 check "up" wgscalectl wait --state up --timeout 60

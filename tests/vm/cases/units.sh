@@ -9,16 +9,12 @@
 # timeout: 300
 # check: 6.12
 
+# shellcheck source=../booted.sh
+. "$REPO/tests/vm/booted.sh"
+
 if [ "${1-}" = preboot ]; then
 	set -e
-	install -t /usr/local/sbin "$BUILD/wgscaled"
-	install -t /usr/local/bin "$BUILD/wgscalectl"
-	for unit in wgscaled wgscale-guard; do
-		sed 's,@SBINDIR@,/usr/local/sbin,g; s,@BINDIR@,/usr/local/bin,g' \
-			"$REPO/systemd/$unit.service.in" >/etc/systemd/system/$unit.service
-	done
-	systemd-sysusers "$REPO/systemd/wgscale.sysusers"
-	systemd-tmpfiles --create "$REPO/systemd/wgscale.tmpfiles"
+	units_install
 	mkdir /root/milan
 	cat >/root/milan/site.yaml <<-END
 		site: milan

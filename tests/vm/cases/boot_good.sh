@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# A gateway boots whose first start this is, under traffic from the first packet: nothing leaves in
+# clear, and then traffic flows.
+# init: systemd
+# preboot: yes
+# timeout: 300
+# check: 6.12
+# shellcheck source=../boot.sh
+. "$REPO/tests/vm/boot.sh"
+
+if [ "${1-}" = preboot ]; then
+	boot_prepare good
+	exit
+fi
+boot_watch up
