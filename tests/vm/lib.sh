@@ -317,9 +317,10 @@ cards_exchange() {
 	done
 }
 
-# site_file NAME LANES PEER...: a site file for the topology above, all else being default.
+# site_file NAME LANES PEER...: a site file for the topology above, all else being default. A peer is
+# a name or "NAME: {SETTINGS}".
 site_file() {
-	local name=$1 lanes=$2 idx
+	local name=$1 lanes=$2 idx peer
 
 	idx=$(cat "$t/$name/idx")
 	shift 2
@@ -330,8 +331,11 @@ site_file() {
 		endpoint: 192.0.2.$idx
 		networks: [10.$idx.0.0/16, "fd00:$idx::/32"]
 		peers:
-		$(printf '  %s:\n' "$@")
 	END
+	for peer; do
+		[[ $peer == *:* ]] || peer+=:
+		echo "  $peer" >>"$t/$name/etc/site.yaml"
+	done
 }
 
 # sites_up NAME...: exchanges cards, starts the daemons, and waits until all tunnels carry.
@@ -346,6 +350,18 @@ sites_up() {
 		wait_settled "$name" 60 && wait_up "$name" 60 || fail "$name does not come up"
 	done
 	say "up: $*"
+}
+
+# two_sites_up LANES: turin and milan, up.
+two_sites_up() {
+	topo_init
+	site_add turin 1
+	site_add milan 2
+	secret turin
+	secret milan
+	site_file turin "$1" milan
+	site_file milan "$1" turin
+	sites_up turin milan
 }
 
 # is_running PID: and not a zombie.
@@ -407,6 +423,16 @@ wait_settled() {
 # wait_up NAME [SECONDS]
 wait_up() {
 	ctl "$1" wait --state up --timeout "${2:-30}"
+}
+
+# traffic_is NAME on|off: of its first peer.
+traffic_is() {
+	[ "$(ctl "$1" status --json | jq -r '.peers[0].traffic')" = "$2" ]
+}
+
+# plan_is_empty NAME: the kernel holds what is wanted. A path may have changed just now.
+plan_is_empty() {
+	ctl "$1" plan | grep '^nothing to change'
 }
 
 # --- Leaks: packets of the sites' networks, in clear, on an underlay link of a gateway
