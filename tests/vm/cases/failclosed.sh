@@ -140,35 +140,7 @@ guarded() {
 	check "$1: down without a daemon" ctl turin down --yes
 }
 
-topo_init
-site_add turin 1
-site_add milan 2
-for name in turin milan; do
-	secret $name
-done
-site_config turin <<END
-site: turin
-secret-file: site.secret
-lanes: 4
-endpoint: 192.0.2.1
-networks: [10.1.0.0/16, "fd00:1::/32"]
-peers:
-  milan:
-END
-site_config milan <<END
-site: milan
-secret-file: site.secret
-lanes: 4
-endpoint: 192.0.2.2
-networks: [10.2.0.0/16, "fd00:2::/32"]
-peers:
-  turin:
-END
-cards_exchange turin milan
-daemon_start turin
-daemon_start milan
-check "turin is up" wait_up turin
-check "milan is up" wait_up milan
+two_sites_up 4
 check "it is settled" wait_settled turin
 kernel_state turin >"$t/turin/want"
 leak_watch_start turin

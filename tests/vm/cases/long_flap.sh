@@ -20,15 +20,7 @@ changes() {
 	tail -n +"$(cat "$t/$1/lines")" "$t/$1/log" | grep -F "${tunnel[$1]}" | grep -c "$2" || :
 }
 
-topo_init
-site_add turin 1
-site_add milan 2
-for name in turin milan; do
-	secret $name
-done
-site_file turin 8 milan
-site_file milan 8 turin
-sites_up turin milan
+two_sites_up 8
 lan_echo milan 7001
 leak_watch_start turin
 leak_watch_start milan

@@ -7,15 +7,7 @@
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 
-topo_init
-site_add turin 1
-site_add milan 2
-for name in turin milan; do
-	secret $name
-done
-site_file turin 8 milan
-site_file milan 8 turin
-sites_up turin milan
+two_sites_up 8
 lan_echo milan 7001
 check "traffic before" in_lan turin manyflows echo udp 10.2.0.2 64 500 7001
 for name in turin milan; do

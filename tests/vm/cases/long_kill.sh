@@ -62,27 +62,8 @@ during_stop() {
 	kill_now
 }
 
-topo_init
 flows_build
-site_add turin 1
-site_add milan 2
-turin_config 1400
-site_config milan <<END
-site: milan
-secret-file: site.secret
-lanes: 4
-endpoint: 192.0.2.2
-networks: [10.2.0.0/16, "fd00:2::/32"]
-peers:
-  turin:
-END
-secret turin
-secret milan
-cards_exchange turin milan
-daemon_start turin
-daemon_start milan
-check "turin is up" wait_up turin
-check "milan is up" wait_up milan
+two_sites_up 4
 flows_serve milan
 flows_ports turin milan >"$t/ports"
 mapfile -t ports < <(cut -d ' ' -f 1 "$t/ports")
@@ -101,7 +82,7 @@ done
 daemon_start turin
 check "turin settles" wait_settled turin
 check "turin is up" wait_up turin
-check "nothing to change" grep -q '^nothing to change' <(ctl turin plan)
+check "nothing to change" plan_is_empty turin
 flows_stop
 flows_report "$kills kills:"
 check "no connection was lost" flows_alive

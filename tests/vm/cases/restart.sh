@@ -17,7 +17,7 @@ watch_start() {
 	ip netns exec gw-turin nft monitor >"$t/nft" 2>&1 &
 	echo $! >"$t/nft.pid"
 	# Both listen when they report this.
-	eventually 20 marked
+	eventually 60 marked
 }
 
 marked() {
@@ -32,7 +32,7 @@ marked() {
 watch_stop() {
 	local which
 
-	eventually 20 marked # so that all before is written
+	eventually 60 marked # so that all before is written
 	for which in ip nft; do
 		kill "$(cat "$t/$which.pid")"
 		wait "$(cat "$t/$which.pid")" || :
@@ -72,7 +72,7 @@ restarted() {
 	daemon_start turin
 	check "$1: settles" wait_settled turin
 	check "$1: up" wait_up turin
-	check "$1: nothing to change" grep -q '^nothing to change' <(ctl turin plan)
+	check "$1: nothing to change" plan_is_empty turin
 	watch_stop
 	flows_stop
 	flows_report "$1:"
@@ -84,30 +84,8 @@ restarted() {
 	check "$1: same devices" same "$t/turin/links" links_state turin
 }
 
-topo_init
 flows_build
-site_add turin 1
-site_add milan 2
-secret turin
-secret milan
-for name in turin milan; do
-	idx=$(cat "$t/$name/idx")
-	other=$([ $name = turin ] && echo milan || echo turin)
-	site_config $name <<-END
-		site: $name
-		secret-file: site.secret
-		lanes: 8
-		endpoint: 192.0.2.$idx
-		networks: [10.$idx.0.0/16, "fd00:$idx::/32"]
-		peers:
-		  $other:
-	END
-done
-cards_exchange turin milan
-daemon_start turin
-daemon_start milan
-check "turin is up" wait_up turin
-check "milan is up" wait_up milan
+two_sites_up 8
 check "turin is settled" wait_settled turin
 flows_serve milan
 flows_ports turin milan >"$t/ports"

@@ -95,15 +95,7 @@ evenness() {
 		END { printf "%.3f\n", most * NR / sum }'
 }
 
-topo_init
-site_add turin 1
-site_add milan 2
-for name in turin milan; do
-	secret $name
-done
-site_file turin 8 milan
-site_file milan 8 turin
-sites_up turin milan
+two_sites_up 8
 lan_echo milan 7001 7002 7003 7004
 
 # --- Evenness. What arrives is counted, and dropped, by the host: any address below is its own. None

@@ -62,15 +62,7 @@ new_card() {
 	check "milan has no problem" eventually 5 no_problem milan turin
 }
 
-topo_init
-site_add turin 1
-site_add milan 2
-for name in turin milan; do
-	secret $name
-done
-site_file turin 8 milan
-site_file milan 8 turin
-sites_up turin milan
+two_sites_up 8
 lan_echo milan 7001
 leak_watch_start turin
 leak_watch_start milan

@@ -32,15 +32,7 @@ fragments() {
 	in_gw "$1" nft -j list counter inet count "$2" | jq '.nftables[].counter?.packets // empty'
 }
 
-topo_init
-site_add turin 1
-site_add milan 2
-for name in turin milan; do
-	secret $name
-done
-site_file turin 8 milan
-site_file milan 8 turin
-sites_up turin milan
+two_sites_up 8
 lan_echo milan 7001 7002
 in_gw milan nft -f - <<END
 table inet count {

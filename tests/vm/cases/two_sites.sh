@@ -45,7 +45,7 @@ ctl turin status
 ctl turin status milan
 
 check "eight devices" test "$(in_gw turin wg show interfaces | wc -w)" = 8
-check "no plan is left" grep -q "^nothing to change" <(ctl turin plan)
+check "no plan is left" plan_is_empty turin
 check "IPv4" lan_ping turin milan -c 3 -i 0.2
 check "IPv6" lan_ping6 turin milan -c 3 -i 0.2
 check "from the other side" lan_ping milan turin -c 3 -i 0.2
