@@ -117,14 +117,20 @@ breaks_down() {
 	leaked_nothing "daemon started: $1"
 }
 
+# last_change: when the daemon last changed anything.
+last_change() {
+	grep -E ' info [a-z]+\.[a-z]+\.?[a-z]* ' "$t/turin/log" | tail -n 1 | cut -d ' ' -f 1
+}
+
 # breaks_running WORDS COMMAND: done under the daemon's eyes.
 breaks_running() {
 	local from
 
 	"$2"
-	from=${EPOCHREALTIME/[.,]/}
+	from=$(date +%s%3N)
 	check "running: $1: repaired" eventually 20 repaired
-	say "after $(((${EPOCHREALTIME/[.,]/} - from) / 1000)) ms"
+	say "after $(($(date -d "$(last_change)" +%s%3N) - from)) ms, seen after" \
+		"$(($(date +%s%3N) - from)) ms"
 	check "running: $1: settled" wait_settled turin
 	check "running: $1: traffic is back" eventually 30 traffic_flows
 	leaked_nothing "running: $1"
