@@ -103,5 +103,16 @@ bool service_tunnel_problem(const struct daemon *d, size_t peer, size_t tunnel, 
 int guard_run(const struct paths *p);
 /* Remembers what the guard needs, for the case that nothing else can be read at boot. */
 int guard_remember(const struct paths *p, const struct site *s);
+/* What was remembered: what the kernel had when a configuration was last accepted. */
+struct guard_memory {
+	struct arena arena;
+	struct config config;	 /* mark_mask, table_base and rule_base, networks */
+	struct prefix *networks; /* carried or held */
+	size_t n_networks;
+};
+
+/* false: nothing was, or it cannot be read; guard_memory_done() is for either. */
+bool guard_recall(const struct paths *p, struct guard_memory *ret);
+void guard_memory_done(struct guard_memory *m);
 
 #endif

@@ -70,22 +70,64 @@ struct gateway *gateway_load(const struct paths *p, bool accepted, bool lenient,
 	return gateway_new(loaded, site);
 }
 
-void gateway_hold(struct gateway *g, const struct site *accepted)
+static bool is_among(const struct prefix *nets, size_t n, const struct prefix *net)
+{
+	for (size_t i = 0; i < n; i++)
+		if (addr_cmp_prefix(&nets[i], net) == 0)
+			return true;
+	return false;
+}
+
+/* It was carried, nobody has said that it no longer is to be, and yet it is not. */
+static bool is_lost(const struct peer *was, const struct peer *now, const struct prefix *net)
+{
+	return was->traffic == TRAFFIC_ON && now->traffic == TRAFFIC_ON &&
+	       !is_among(now->networks, now->n_networks, net) && site_claims(now, net);
+}
+
+void gateway_hold(struct gateway *g, const struct site *accepted, const struct prefix *carried,
+		  size_t n_carried)
 {
 	struct site *s = g->site;
+	bool refused_then = false;
 
 	for (size_t i = 0; i < s->config->n_peers; i++) {
 		const char *id = s->config->peers[i].id;
-		const struct peer *was = site_peer(accepted, id);
+		const struct peer *was = site_peer(accepted, id), *now = site_peer(s, id);
 
-		if (site_peer(s, id) || !was || was->traffic == TRAFFIC_OFF)
-			continue;
-		for (size_t j = 0; j < was->n_networks; j++) {
-			struct prefix *slot =
-				arena_grow(&s->arena, (void **)&s->held, &s->n_held, sizeof(*slot));
-			*slot = was->networks[j];
+		refused_then |= !was && !now;
+		for (size_t j = 0; was && j < was->n_networks; j++) {
+			const struct prefix *net = &was->networks[j];
+
+			if (now ? is_lost(was, now, net) && is_among(carried, n_carried, net)
+				: was->traffic == TRAFFIC_ON)
+				site_hold(s, net);
 		}
 	}
+	for (size_t i = 0; refused_then && i < accepted->n_held; i++)
+		site_hold(s, &accepted->held[i]);
+}
+
+void gateway_keep_held(struct gateway *g, const struct gateway *old)
+{
+	for (size_t i = 0; i < old->site->n_held; i++)
+		for (size_t j = 0; j < g->site->n_peers; j++)
+			if (g->site->peers[j].traffic == TRAFFIC_ON &&
+			    site_claims(&g->site->peers[j], &old->site->held[i]))
+				site_hold(g->site, &old->site->held[i]);
+}
+
+bool gateway_loses(const struct gateway *from, const struct gateway *to)
+{
+	for (size_t i = 0; i < from->site->n_peers; i++) {
+		const struct peer *was = &from->site->peers[i];
+		const struct peer *now = site_peer(to->site, was->id);
+
+		for (size_t j = 0; now && j < was->n_networks; j++)
+			if (is_lost(was, now, &was->networks[j]))
+				return true;
+	}
+	return false;
 }
 
 void gateway_inherit(struct gateway *g, const struct gateway *old, uint64_t now_ms)

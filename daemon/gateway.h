@@ -68,9 +68,17 @@ void gateway_free(struct gateway *g);
 struct gateway *gateway_load(const struct paths *p, bool accepted, bool lenient,
 			     const struct facts *facts, struct diags *diags);
 
-/* Peers that `accepted` had and that are listed still, but were refused this time: their networks
- * are held (struct site). */
-void gateway_hold(struct gateway *g, const struct site *accepted);
+/*
+ * Holds (struct site) what was carried and `g` does not carry, though nobody has said so: networks
+ * of peers in `accepted` that are listed still but were refused this time, and those of `carried`
+ * that are left out now for what they overlap. `accepted` is to be built without facts.
+ */
+void gateway_hold(struct gateway *g, const struct site *accepted, const struct prefix *carried,
+		  size_t n_carried);
+/* What `old` holds is held still, as long as a peer that is to carry it is listed. */
+void gateway_keep_held(struct gateway *g, const struct gateway *old);
+/* A network that `from` carries is left out by `to` for what it overlaps. */
+bool gateway_loses(const struct gateway *from, const struct gateway *to);
 
 /* Health, endpoints, maps of tunnels that both have: same peer, same lane, same key. */
 void gateway_inherit(struct gateway *g, const struct gateway *old, uint64_t now_ms);

@@ -49,16 +49,7 @@ int guard_remember(const struct paths *p, const struct site *s)
 	return err;
 }
 
-/* A site that consists of networks only. */
-struct remembered {
-	struct arena arena;
-	struct config config;
-	struct peer peer;
-	struct config_peer config_peer;
-	struct site site;
-};
-
-static int take_line(struct remembered *r, char *line)
+static int take_line(struct guard_memory *m, char *line)
 {
 	char *value = strchr(line, ' ');
 	struct prefix prefix;
@@ -71,13 +62,13 @@ static int take_line(struct remembered *r, char *line)
 		if (addr_parse_prefix(value, &prefix) != 0)
 			return -EINVAL;
 		if (line[0] == 'n') {
-			struct prefix *slot = arena_grow(&r->arena, (void **)&r->peer.networks,
-							 &r->peer.n_networks, sizeof(*slot));
+			struct prefix *slot = arena_grow(&m->arena, (void **)&m->networks,
+							 &m->n_networks, sizeof(*slot));
 			*slot = prefix;
 		} else {
 			struct config_prefix *slot =
-				arena_grow(&r->arena, (void **)&r->config.networks.items,
-					   &r->config.networks.n, sizeof(*slot));
+				arena_grow(&m->arena, (void **)&m->config.networks.items,
+					   &m->config.networks.n, sizeof(*slot));
 			slot->prefix = prefix;
 		}
 		return 0;
@@ -85,99 +76,92 @@ static int take_line(struct remembered *r, char *line)
 	if (text_parse_u64(value, 0, UINT32_MAX, &number) != 0)
 		return -EINVAL;
 	if (strcmp(line, "mark-mask") == 0)
-		r->config.mark_mask = (uint32_t)number;
+		m->config.mark_mask = (uint32_t)number;
 	else if (strcmp(line, "table-base") == 0)
-		r->config.table_base = (uint32_t)number;
+		m->config.table_base = (uint32_t)number;
 	else if (strcmp(line, "rule-base") == 0)
-		r->config.rule_base = (uint32_t)number;
+		m->config.rule_base = (uint32_t)number;
 	else
 		return -EINVAL;
 	return 0;
 }
 
-static struct remembered *blank(void)
+void guard_memory_done(struct guard_memory *m)
 {
-	struct remembered *r = xcalloc(1, sizeof(*r));
-
-	r->peer.id = "remembered";
-	r->peer.config = &r->config_peer;
-	r->site = (struct site){
-		.config = &r->config, .id = "remembered", .peers = &r->peer, .n_peers = 1};
-	return r;
+	arena_done(&m->arena);
+	memset(m, 0, sizeof(*m));
 }
 
-static void remembered_free(struct remembered *r)
+bool guard_recall(const struct paths *p, struct guard_memory *ret)
 {
-	arena_done(&r->arena);
-	free(r);
-}
-
-static struct remembered *recall(const struct paths *p)
-{
-	struct remembered *r;
 	struct text path = {0};
 	char *text = NULL, *line, *save = NULL;
 	size_t len;
 	int err = text_read_file(networks_path(p, &path), NETWORKS_FILE_MAX, &text, &len);
 
 	text_done(&path);
+	memset(ret, 0, sizeof(*ret));
 	if (err)
-		return NULL;
-	r = blank();
+		return false;
 	for (line = strtok_r(text, "\n", &save); line && !err; line = strtok_r(NULL, "\n", &save))
-		err = take_line(r, line);
+		err = take_line(ret, line);
 	free(text);
-	if (err || !r->config.mark_mask || !r->config.table_base || !r->config.rule_base) {
-		log_line(LOG_ERR,
-			 "%s/networks cannot be read; the guard stands on the site file "
-			 "alone",
-			 p->state_dir);
-		remembered_free(r);
-		return NULL;
-	}
-	return r;
+	if (!err && ret->config.mark_mask && ret->config.table_base && ret->config.rule_base)
+		return true;
+	log_line(LOG_ERR, "%s/networks cannot be read: the site file alone says what to guard",
+		 p->state_dir);
+	guard_memory_done(ret);
+	return false;
 }
 
-static void keep(struct remembered *r, const struct prefix *net)
+static void keep(struct guard_memory *m, const struct prefix *net)
 {
 	struct prefix *slot;
 
-	for (size_t i = 0; i < r->peer.n_networks; i++)
-		if (addr_cmp_prefix(&r->peer.networks[i], net) == 0)
+	for (size_t i = 0; i < m->n_networks; i++)
+		if (addr_cmp_prefix(&m->networks[i], net) == 0)
 			return;
-	slot = arena_grow(&r->arena, (void **)&r->peer.networks, &r->peer.n_networks,
-			  sizeof(*slot));
+	slot = arena_grow(&m->arena, (void **)&m->networks, &m->n_networks, sizeof(*slot));
 	*slot = *net;
 }
 
-static void forget(struct remembered *r, const struct prefix *net)
+static void forget(struct guard_memory *m, const struct prefix *net)
 {
-	for (size_t i = 0; i < r->peer.n_networks; i++)
-		if (addr_cmp_prefix(&r->peer.networks[i], net) == 0)
-			r->peer.networks[i] = r->peer.networks[--r->peer.n_networks];
+	for (size_t i = 0; i < m->n_networks; i++)
+		if (addr_cmp_prefix(&m->networks[i], net) == 0)
+			m->networks[i] = m->networks[--m->n_networks];
 }
 
 /* What the configuration says now; of what was remembered stays what it does not speak of. */
-static void take_site(struct remembered *r, const struct site *s)
+static void take_site(struct guard_memory *m, const struct site *s)
 {
-	r->config.mark_mask = s->config->mark_mask;
-	r->config.table_base = s->config->table_base;
-	r->config.rule_base = s->config->rule_base;
-	r->config.networks = s->config->networks;
+	m->config.mark_mask = s->config->mark_mask;
+	m->config.table_base = s->config->table_base;
+	m->config.rule_base = s->config->rule_base;
+	m->config.networks = s->config->networks;
 	for (size_t i = 0; i < s->n_peers; i++)
 		for (size_t j = 0; j < s->peers[i].n_networks; j++)
 			if (s->peers[i].traffic == TRAFFIC_ON)
-				keep(r, &s->peers[i].networks[j]);
+				keep(m, &s->peers[i].networks[j]);
 			else
-				forget(r, &s->peers[i].networks[j]);
+				forget(m, &s->peers[i].networks[j]);
+	for (size_t i = 0; i < s->n_held; i++)
+		keep(m, &s->held[i]);
 }
 
-static void want_remembered(const struct remembered *r, const struct facts *facts,
+/* A site that consists of networks only. */
+static void want_remembered(const struct guard_memory *m, const struct facts *facts,
 			    struct world *ret)
 {
+	struct config_peer config = {0};
+	struct peer remembered = {.id = "remembered",
+				  .config = &config,
+				  .networks = m->networks,
+				  .n_networks = m->n_networks};
+	struct site site = {
+		.config = &m->config, .id = "remembered", .peers = &remembered, .n_peers = 1};
 	struct want_peer peer = {.mtu = GATEWAY_MTU_DEFAULT};
-	struct want_input in = {
-		.site = &r->site, .peers = &peer, .facts = facts, .guard_only = true};
+	struct want_input in = {.site = &site, .peers = &peer, .facts = facts, .guard_only = true};
 
 	want_build(&in, ret);
 }
@@ -196,10 +180,10 @@ static void tell_failures(const struct op *ops, size_t n)
 }
 
 /* Observes, and applies what a plan would add: nothing is taken away at boot. */
-static int put_in_place(struct kernel *const k[2], const struct remembered *r)
+static int put_in_place(struct kernel *const k[2], const struct guard_memory *m)
 {
-	struct ownership own = {.table_base = r->config.table_base,
-				.rule_base = r->config.rule_base};
+	struct ownership own = {.table_base = m->config.table_base,
+				.rule_base = m->config.rule_base};
 	struct world have = {0}, nft = {0}, want = {0};
 	struct plan plan = {0};
 	size_t failed = 0, n = 0;
@@ -211,7 +195,7 @@ static int put_in_place(struct kernel *const k[2], const struct remembered *r)
 	if (err) {
 		log_line(LOG_ERR, "cannot read the kernel's state: %s: %s", strerror(-err), why);
 	} else {
-		want_remembered(r, &have.facts, &want);
+		want_remembered(m, &have.facts, &want);
 		for (size_t i = 0; i < nft.n; i++)
 			*world_add(&have, OBJ_LINK) = nft.objs[i];
 		world_sort(&have);
@@ -239,29 +223,28 @@ int guard_run(const struct paths *p)
 {
 	struct diags diags = {0};
 	struct gateway *g = lifecycle_first(p, &diags);
-	struct remembered *r = recall(p);
+	struct guard_memory m;
+	bool remembered = guard_recall(p, &m);
 	struct kernel *k[2] = {NULL, NULL};
 	int status = 1;
 
-	if (!g && !r) {
+	if (!g && !remembered) {
 		log_line(LOG_NOTICE, "guard: no usable site file and none was accepted before: "
 				     "there is nothing to guard");
 		diag_done(&diags);
 		return 0;
 	}
-	if (!r)
-		r = blank();
 	if (g)
-		take_site(r, g->site);
+		take_site(&m, g->site);
 	if (kernel_open(BUS_RTNL, &k[0]) == 0 && kernel_open(BUS_NFT, &k[1]) == 0)
-		status = put_in_place(k, r);
+		status = put_in_place(k, &m);
 	else
 		log_line(LOG_ERR, "guard: cannot talk to the kernel (root is needed)");
 	if (k[0])
 		kernel_close(k[0]);
 	if (k[1])
 		kernel_close(k[1]);
-	remembered_free(r);
+	guard_memory_done(&m);
 	gateway_free(g);
 	diag_done(&diags);
 	return status;

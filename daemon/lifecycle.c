@@ -124,24 +124,39 @@ static void numbers_changed(struct diags *diags, const struct config *c)
 		 "'wgscalectl down' first, then reload");
 }
 
+static struct gateway *load_accepted(const struct paths *p, const struct facts *facts)
+{
+	struct diags ignored = {0};
+	struct gateway *g = gateway_load(p, true, true, facts, &ignored);
+
+	diag_done(&ignored);
+	return g;
+}
+
+/* What the files say, unless it is refused: then what was accepted last. */
 static struct gateway *load(const struct paths *p, const struct facts *facts, struct diags *diags)
 {
-	struct gateway *g = gateway_load(p, false, true, facts, diags), *old;
-	struct diags ignored = {0};
+	struct gateway *old = load_accepted(p, NULL);
+	struct gateway *g = gateway_load(p, false, true, facts, diags);
+	const struct config *numbers = NULL; /* those that the kernel's objects have */
+	struct guard_memory known;
 
-	old = gateway_load(p, true, true, facts, &ignored);
-	diag_done(&ignored);
-	if (g && old && !same_numbers(g->site->config, old->site->config)) {
+	if (guard_recall(p, &known))
+		numbers = &known.config;
+	else if (old)
+		numbers = old->site->config;
+	if (g && numbers && !same_numbers(g->site->config, numbers)) {
 		numbers_changed(diags, g->site->config);
 		gateway_free(g);
 		g = NULL;
 	}
-	if (g) {
-		if (old)
-			gateway_hold(g, old->site);
-		gateway_free(old);
+	if (g && old)
+		gateway_hold(g, old->site, known.networks, known.n_networks);
+	guard_memory_done(&known);
+	gateway_free(old);
+	if (g)
 		return g;
-	}
+	old = load_accepted(p, facts);
 	if (old)
 		old->fallback = true;
 	return old;
@@ -450,6 +465,14 @@ enum reload_result lifecycle_reload(struct daemon *d, bool force, unsigned int c
 		gateway_free(g);
 		return RELOAD_REFUSED;
 	}
+	if (!force && !d->down && gateway_loses(d->g, g)) {
+		*ret_why = "networks that are carried now would be left out for what they overlap "
+			   "('wgscalectl check' names them), and their packets leave in clear";
+		gateway_free(g);
+		return RELOAD_REFUSED;
+	}
+	if (!force)
+		gateway_keep_held(g, d->g);
 	if (d->retired) {
 		*ret_why = "the previous change is still being carried out";
 		gateway_free(g);

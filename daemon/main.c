@@ -50,14 +50,14 @@ static void on_hangup(struct ev_loop *loop, ev_signal *s, int events)
 	struct daemon *d = s->data;
 	struct diags diags = {0};
 	const char *why = NULL;
+	bool ok = lifecycle_reload(d, false, 0, &diags, &why) == RELOAD_OK;
 
-	if (lifecycle_reload(d, false, 0, &diags, &why) == RELOAD_OK) {
+	lifecycle_log_diags(&diags);
+	if (ok)
 		log_line(LOG_INFO, "reload");
-	} else {
-		lifecycle_log_diags(&diags);
+	else
 		log_line(LOG_ERR, "reload refused%s%s; nothing was changed", why ? ": " : "",
 			 why ? why : "");
-	}
 	diag_done(&diags);
 }
 

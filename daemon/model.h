@@ -184,8 +184,8 @@ struct site {
 	size_t n_lanes;
 	struct peer *peers; /* without those refused; sorted by id */
 	size_t n_peers;
-	/* Networks of peers that were refused now but carried traffic before: kept from leaving in
-	 * clear, led nowhere. */
+	/* Networks of peers that carry traffic but were refused, or that were carried before and
+	 * are left out now: kept from leaving in clear, led nowhere. */
 	struct prefix *held;
 	size_t n_held;
 };

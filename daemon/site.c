@@ -213,6 +213,19 @@ static bool claim_taken(struct site_build *b, const struct config_peer *cp, cons
 	return !what;
 }
 
+bool site_claims(const struct peer *p, const struct prefix *net)
+{
+	const struct config_prefixes *lists[] = {&p->card->networks, &p->card->transit};
+
+	if (p->config->has_accept && !accept_holds(p->config, net))
+		return false;
+	for (size_t l = 0; l < 2; l++)
+		for (size_t i = 0; i < lists[l]->n; i++)
+			if (addr_cmp_prefix(&lists[l]->items[i].prefix, net) == 0)
+				return true;
+	return false;
+}
+
 static int cmp_prefix(const void *a, const void *b)
 {
 	return addr_cmp_prefix(a, b);
@@ -375,6 +388,24 @@ static enum traffic traffic_of(struct site_build *b, const struct config_peer *c
 	return cp->traffic;
 }
 
+void site_hold(struct site *s, const struct prefix *net)
+{
+	struct prefix *slot;
+
+	for (size_t i = 0; i < s->n_held; i++)
+		if (addr_cmp_prefix(&s->held[i], net) == 0)
+			return;
+	slot = arena_grow(&s->arena, (void **)&s->held, &s->n_held, sizeof(*slot));
+	*slot = *net;
+}
+
+/* The peer cannot be reached, but what is meant for it must not go elsewhere. */
+static void hold(struct site_build *b, const struct peer *p)
+{
+	for (size_t i = 0; p->traffic == TRAFFIC_ON && i < p->n_networks; i++)
+		site_hold(b->site, &p->networks[i]);
+}
+
 static bool build_peer(struct site_build *b, const struct config_peer *cp, struct peer *p)
 {
 	struct site *s = b->site;
@@ -390,18 +421,21 @@ static bool build_peer(struct site_build *b, const struct config_peer *cp, struc
 	p->endpoints = cp->n_endpoints ? cp->endpoints : p->card->endpoints;
 	p->n_endpoints = cp->n_endpoints ? cp->n_endpoints : p->card->n_endpoints;
 	p->swap = strcmp(s->id, cp->id) > 0;
-	if (!keys_sound(b, p) || !take_psk(b, p))
+	take_networks(b, p);
+	if (!keys_sound(b, p) || !take_psk(b, p)) {
+		hold(b, p);
 		return false;
+	}
 	if (keys_seed(&s->lanes[0].private_key, &p->card->lanes[0].key, s->id, p->id, &p->seed) !=
 	    0) {
 		COMPLAIN(b, DIAG_ERROR, &p->card->lanes[0].at, p->id,
 			 "lane %u of %s has a key that WireGuard refuses (low order); ask for a "
 			 "new card",
 			 p->card->lanes[0].number, p->id);
+		hold(b, p);
 		return false;
 	}
 	build_tunnels(b, p);
-	take_networks(b, p);
 	if (!p->n_networks)
 		COMPLAIN(b, DIAG_WARNING, &cp->at, NULL,
 			 "no network of %s is taken: its tunnels will carry nothing", p->id);
@@ -454,6 +488,8 @@ static void drop_clashes(struct site_build *b)
 	for (size_t i = 0; i < s->n_peers; i++)
 		if (!bad[i])
 			s->peers[kept++] = s->peers[i];
+		else
+			hold(b, &s->peers[i]);
 	s->n_peers = kept;
 }
 
@@ -544,6 +580,16 @@ struct peer *site_peer(const struct site *s, const char *id)
 		if (strcmp(s->peers[i].id, id) == 0)
 			return &s->peers[i];
 	return NULL;
+}
+
+bool site_carries(const struct site *s, const struct prefix *net)
+{
+	for (size_t i = 0; i < s->n_peers; i++)
+		for (size_t j = 0; j < s->peers[i].n_networks; j++)
+			if (s->peers[i].traffic == TRAFFIC_ON &&
+			    addr_cmp_prefix(&s->peers[i].networks[j], net) == 0)
+				return true;
+	return false;
 }
 
 struct lane *site_lane(const struct site *s, unsigned int number)

@@ -282,22 +282,12 @@ static void add_peer_routes(struct build *b, const struct peer *p)
 	}
 }
 
-static bool is_claimed(const struct site *s, const struct prefix *net)
-{
-	for (size_t i = 0; i < s->n_peers; i++)
-		for (size_t j = 0; j < s->peers[i].n_networks; j++)
-			if (s->peers[i].traffic == TRAFFIC_ON &&
-			    addr_cmp_prefix(&s->peers[i].networks[j], net) == 0)
-				return true;
-	return false;
-}
-
 static void add_held(const struct want_input *in, struct world *w)
 {
 	for (size_t i = 0; i < in->site->n_held; i++) {
 		const struct prefix *net = &in->site->held[i];
 
-		if (family_wanted(in, net->addr.family) && !is_claimed(in->site, net))
+		if (family_wanted(in, net->addr.family) && !site_carries(in->site, net))
 			add_route(w, in->site->config->table_base, net, METRIC_UNREACHABLE,
 				  ROUTE_UNREACHABLE);
 	}

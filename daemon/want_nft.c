@@ -58,7 +58,8 @@ void want_nft_owned(const struct want_input *in, uint8_t family, struct arena *a
 				add_owned(a, &owned, &n, &p->networks[j], (int)i);
 	}
 	for (size_t i = 0; i < in->site->n_held; i++)
-		if (in->site->held[i].addr.family == family)
+		if (in->site->held[i].addr.family == family &&
+		    !site_carries(in->site, &in->site->held[i]))
 			add_owned(a, &owned, &n, &in->site->held[i], (int)in->site->n_peers);
 	claims = n;
 	for (size_t i = 0; i < c->networks.n; i++)

@@ -162,6 +162,17 @@ static void networks_are(const struct fixture *f, const char *id, const char *ex
 	text_done(&got);
 }
 
+static void held_are(const struct fixture *f, const char *expected)
+{
+	struct text got = {0};
+	char buf[ADDR_STRLEN];
+
+	for (size_t i = 0; i < f->site->n_held; i++)
+		text_printf(&got, "%s%s", i ? " " : "", addr_print_prefix(&f->site->held[i], buf));
+	assert_string_equal(text_str(&got), expected);
+	text_done(&got);
+}
+
 /* ---- the plain case ---- */
 
 static void test_sound(void **state)
@@ -362,6 +373,7 @@ static void test_equal_networks(void **state)
 	said(&f, DIAG_ERROR, "paris", "10.2.0.0/16 is claimed by both milan and paris");
 	assert_int_equal(f.site->n_peers, 1);
 	networks_are(&f, "milan", "10.2.0.0/16");
+	held_are(&f, "10.2.0.0/16 10.3.0.0/16");
 	stop(&f);
 
 	start(&f, "peers: {milan: {}, paris: {accept: [10.3.0.0/16]}}");
@@ -541,6 +553,15 @@ static void test_psk(void **state)
 	psk = (struct site_psk){.peer = "milan", .why = "others may read it"};
 	build_with_psk(&f, &psk);
 	said(&f, DIAG_ERROR, "milan", "others may read it");
+	held_are(&f, "10.2.0.0/16");
+	stop(&f);
+
+	/* In standby its networks are led elsewhere. */
+	start(&f, "peers: {milan: {preshared-key-file: /m.psk, traffic: off}}");
+	give_milan(&f);
+	build(&f);
+	said(&f, DIAG_ERROR, "milan", "it was not read");
+	held_are(&f, "");
 	stop(&f);
 
 	build_with_psk(&f, NULL);
