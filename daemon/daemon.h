@@ -35,8 +35,9 @@ struct daemon {
 	struct endpoints *endpoints;
 	struct control *control;
 	struct gateway *g;	 /* what runs; never NULL once main has started */
-	struct gateway *retired; /* replaced while a pass referred to it */
+	struct gateway *retired; /* replaced while a pass referred to them */
 	struct gateway *before;	 /* what to go back to unless confirmed */
+	bool before_down;	 /* it was taken down by the operator */
 	bool observed;		 /* the kernel has been seen at least once */
 	bool ready;		 /* the service manager was told */
 	bool unusable;		 /* no configuration fits this host: nothing is changed */
@@ -66,15 +67,16 @@ struct gateway *lifecycle_first(const struct paths *p, struct diags *diags);
 /* One log line each, by its level. */
 void lifecycle_log_diags(const struct diags *diags);
 
-enum reload_result { RELOAD_OK, RELOAD_INVALID, RELOAD_REFUSED };
+enum reload_result { RELOAD_OK, RELOAD_INVALID, RELOAD_REFUSED, RELOAD_FAILED };
 /*
  * Loads what is on disk and makes it what runs; a pass follows. Errors of any card refuse it all.
- * RELOAD_REFUSED: *ret_why says what wants `force`. `confirm_s` > 0: goes back after that time
- * unless confirmed.
+ * RELOAD_REFUSED: *ret_why says what wants `force`; RELOAD_FAILED: why it cannot be done now.
+ * `confirm_s` > 0: goes back after that time unless confirmed, whether or not this daemon lives.
  */
 enum reload_result lifecycle_reload(struct daemon *d, bool force, unsigned int confirm_s,
 				    struct diags *diags, const char **ret_why);
-void lifecycle_confirm(struct daemon *d);
+/* -errno: it could not be stored, and the time goes on. */
+int lifecycle_confirm(struct daemon *d);
 void lifecycle_down(struct daemon *d);
 /* -ENOENT: no such peer; else of writing the state. */
 int lifecycle_traffic(struct daemon *d, const char *peer, enum traffic traffic);
@@ -82,11 +84,15 @@ int lifecycle_traffic(struct daemon *d, const char *peer, enum traffic traffic);
  * start to end) or time is over (reached = false). */
 void lifecycle_wait(struct daemon *d, const char *state, double timeout_s,
 		    void (*done)(struct daemon *d, void *arg, bool reached), void *arg);
+/* How many wait; whoever lets others wait bounds it. */
+size_t lifecycle_waiting(const struct daemon *d);
 /* "starting", "up", "degraded" or "down". */
 const char *lifecycle_state(const struct daemon *d);
 /* Asks for the counters of every lane device; they arrive in the gateway. */
 void lifecycle_sample(struct daemon *d);
 void lifecycle_init(struct daemon *d);
+/* Answers all that wait, as not reached; comes before reconcile_close(). */
+void lifecycle_stop(struct daemon *d);
 void lifecycle_close(struct daemon *d);
 
 /* ---- service.c ---- */

@@ -14,6 +14,28 @@
 
 #define RATE_WINDOW_MS 900
 
+static void forget_peer(struct gateway *g, size_t peer)
+{
+	const struct peer *p = &g->site->peers[peer];
+	struct peer_run *run = &g->peers[peer];
+
+	for (unsigned int b = 0; b < MODEL_BUCKETS; b++)
+		run->map[b] = MAP_NONE;
+	for (size_t t = 0; t < p->n_tunnels; t++) {
+		struct sockep endpoint = run->tunnels[t].endpoint;
+
+		run->tunnels[t] = (struct tunnel_run){.endpoint = endpoint};
+		health_init(&run->tunnels[t].health, p->tunnels[t].probe.family != 0, false, 0);
+	}
+	run->said_ms = 0;
+}
+
+void gateway_forget(struct gateway *g)
+{
+	for (size_t i = 0; i < g->site->n_peers; i++)
+		forget_peer(g, i);
+}
+
 struct gateway *gateway_new(struct loaded *loaded, struct site *site)
 {
 	struct gateway *g = xcalloc(1, sizeof(*g));
@@ -29,11 +51,7 @@ struct gateway *gateway_new(struct loaded *loaded, struct site *site)
 		run->mtu = p->config->mtu      ? p->config->mtu
 			   : site->config->mtu ? site->config->mtu
 					       : GATEWAY_MTU_DEFAULT;
-		for (unsigned int b = 0; b < MODEL_BUCKETS; b++)
-			run->map[b] = MAP_NONE;
-		for (size_t t = 0; t < p->n_tunnels; t++)
-			health_init(&run->tunnels[t].health, p->tunnels[t].probe.family != 0, false,
-				    0);
+		forget_peer(g, i);
 	}
 	return g;
 }

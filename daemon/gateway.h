@@ -55,8 +55,10 @@ struct gateway {
 	struct site *site;
 	struct peer_run *peers;		   /* by index in site->peers */
 	uint32_t ifindex[MODEL_LANES_MAX]; /* 0: not there */
-	bool fallback; /* runs on the last accepted configuration: the current one was refused */
-	struct diags diags; /* of loading it: shown by status */
+	/* runs on the last accepted configuration: why not on what the files say */
+	enum { FALLBACK_NO, FALLBACK_REFUSED, FALLBACK_UNCONFIRMED } fallback;
+	struct diags diags;   /* of loading it: shown by status */
+	struct gateway *next; /* of those that are to be freed */
 };
 
 /* Takes over `loaded` and `site`. */
@@ -82,6 +84,9 @@ bool gateway_loses(const struct gateway *from, const struct gateway *to);
 
 /* Health, endpoints, maps of tunnels that both have: same peer, same lane, same key. */
 void gateway_inherit(struct gateway *g, const struct gateway *old, uint64_t now_ms);
+
+/* The tunnels are no more: what was known of their health and counters, and the maps. */
+void gateway_forget(struct gateway *g);
 
 /* After an observation: interface numbers, endpoints, counters. With `adopt`: tunnels that carry
  * buckets in the kernel are taken for healthy until proven otherwise. */

@@ -17,6 +17,7 @@
 #include "log.h"
 
 #define MOVES_TOGETHER_S 0.02
+#define DOWN_FIRST	 "run 'wgscalectl down' first, then reload"
 
 /* ---- state and waiters ---- */
 
@@ -34,13 +35,14 @@ const char *lifecycle_state(const struct daemon *d)
 	return "up";
 }
 
-static bool reached(const struct daemon *d, const struct waiter *w)
+/* `state` is that of the daemon. */
+static bool reached(const struct daemon *d, const struct waiter *w, const char *state)
 {
 	if (!w->state)
 		return false;
 	if (strcmp(w->state, "settled") == 0)
 		return reconcile_settled(d->reconcile);
-	return strcmp(w->state, lifecycle_state(d)) == 0;
+	return strcmp(w->state, state) == 0;
 }
 
 static void waiter_end(struct waiter *w, bool ok)
@@ -63,15 +65,23 @@ static void on_waiter_timeout(struct ev_loop *loop, ev_timer *t, int events)
 
 static void check_waiters(struct daemon *d, bool pass_done)
 {
+	const char *state = d->waiters ? lifecycle_state(d) : "";
 	struct waiter *next;
 
 	for (struct waiter *w = d->waiters; w; w = next) {
 		next = w->next;
-		if (pass_done && !w->state && w->armed)
-			waiter_end(w, true);
-		else if (reached(d, w))
+		if ((pass_done && !w->state && w->armed) || reached(d, w, state))
 			waiter_end(w, true);
 	}
+}
+
+size_t lifecycle_waiting(const struct daemon *d)
+{
+	size_t n = 0;
+
+	for (const struct waiter *w = d->waiters; w; w = w->next)
+		n++;
+	return n;
 }
 
 void lifecycle_wait(struct daemon *d, const char *state, double timeout_s,
@@ -88,7 +98,7 @@ void lifecycle_wait(struct daemon *d, const char *state, double timeout_s,
 	ev_timer_init(&w->timeout, on_waiter_timeout, timeout_s, 0.);
 	w->timeout.data = w;
 	ev_timer_start(d->loop, &w->timeout);
-	if (reached(d, w))
+	if (reached(d, w, lifecycle_state(d)))
 		waiter_end(w, true);
 }
 
@@ -113,15 +123,15 @@ static bool same_numbers(const struct config *a, const struct config *b)
 	       a->mark_mask == b->mark_mask;
 }
 
-static void numbers_changed(struct diags *diags, const struct config *c)
+static void numbers_changed(struct diags *diags, const struct config *c, const char *what_to_do)
 {
 	struct diag_at at = c->table_base_at;
 
 	if (!at.file)
 		at.file = c->path;
 	diag_add(diags, DIAG_ERROR, &at,
-		 "table-base, rule-base or mark-mask differ from what is in the kernel; run "
-		 "'wgscalectl down' first, then reload");
+		 "table-base, rule-base or mark-mask differ from what is in the kernel; %s",
+		 what_to_do);
 }
 
 static struct gateway *load_accepted(const struct paths *p, const struct facts *facts)
@@ -133,20 +143,27 @@ static struct gateway *load_accepted(const struct paths *p, const struct facts *
 	return g;
 }
 
-/* What the files say, unless it is refused: then what was accepted last. */
+/* What the files say, unless it is refused or was to be confirmed and was not: then what was
+ * accepted last. */
 static struct gateway *load(const struct paths *p, const struct facts *facts, struct diags *diags)
 {
-	struct gateway *old = load_accepted(p, NULL);
-	struct gateway *g = gateway_load(p, false, true, facts, diags);
+	unsigned int left_s;
+	bool over = state_unconfirmed(p, &left_s) && !left_s;
+	struct gateway *old = load_accepted(p, over ? facts : NULL), *g;
 	const struct config *numbers = NULL; /* those that the kernel's objects have */
 	struct guard_memory known;
 
+	if (over && old) {
+		old->fallback = FALLBACK_UNCONFIRMED;
+		return old;
+	}
+	g = gateway_load(p, false, true, facts, diags);
 	if (guard_recall(p, &known))
 		numbers = &known.config;
 	else if (old)
 		numbers = old->site->config;
 	if (g && numbers && !same_numbers(g->site->config, numbers)) {
-		numbers_changed(diags, g->site->config);
+		numbers_changed(diags, g->site->config, DOWN_FIRST);
 		gateway_free(g);
 		g = NULL;
 	}
@@ -158,13 +175,51 @@ static struct gateway *load(const struct paths *p, const struct facts *facts, st
 		return g;
 	old = load_accepted(p, facts);
 	if (old)
-		old->fallback = true;
+		old->fallback = FALLBACK_REFUSED;
 	return old;
 }
 
 struct gateway *lifecycle_first(const struct paths *p, struct diags *diags)
 {
 	return load(p, NULL, diags);
+}
+
+static void confirm_within(struct daemon *d, unsigned int seconds)
+{
+	ev_timer_stop(d->loop, &d->confirm);
+	ev_timer_set(&d->confirm, seconds, 0.);
+	ev_timer_start(d->loop, &d->confirm);
+}
+
+/* The files count again. That they do not at the next start is the worst that can come of it. */
+static void clear_unconfirmed(struct daemon *d)
+{
+	int err = state_clear_unconfirmed(&d->paths);
+
+	if (err)
+		log_line(LOG_WARNING,
+			 "cannot remove %s/unconfirmed: %s; the next start goes by "
+			 "the last accepted configuration",
+			 d->paths.state_dir, strerror(-err));
+}
+
+/* What runs was loaded by a daemon before this one, to be confirmed: the time goes on. */
+static void await_confirmation(struct daemon *d, const struct facts *facts)
+{
+	unsigned int left_s;
+
+	if (d->before || d->g->fallback || !state_unconfirmed(&d->paths, &left_s))
+		return;
+	d->before = load_accepted(&d->paths, facts);
+	if (!d->before) {
+		log_line(LOG_ERR, "no configuration from before can be loaded: what was to be "
+				  "confirmed stays");
+		clear_unconfirmed(d);
+		return;
+	}
+	log_line(LOG_NOTICE, "going back to the configuration before in %u s unless confirmed",
+		 left_s);
+	confirm_within(d, left_s);
 }
 
 /* With what is now known of the host: names and ports that others hold, overlaps. */
@@ -176,11 +231,14 @@ static void load_with_facts(struct daemon *d, const struct facts *facts)
 	if (g) {
 		lifecycle_log_diags(&diags);
 		if (g->fallback)
-			log_line(LOG_ERR, "the site file was refused; running on the last accepted "
-					  "configuration");
+			log_line(LOG_ERR,
+				 "the site file was %s; running on the last accepted "
+				 "configuration",
+				 g->fallback == FALLBACK_REFUSED ? "refused" : "not confirmed");
 		gateway_free(d->g);
 		d->g = g;
 		d->accept = !g->fallback && !diags.errors;
+		await_confirmation(d, facts);
 	} else if (!d->unusable) {
 		lifecycle_log_diags(&diags);
 		log_line(LOG_ERR, "the configuration does not fit this host; changing nothing "
@@ -276,6 +334,17 @@ static bool hook_want(void *owner, const struct facts *facts, struct world *ret)
 	return !d->unusable;
 }
 
+static void free_retired(struct daemon *d)
+{
+	struct gateway *next;
+
+	for (struct gateway *g = d->retired; g; g = next) {
+		next = g->next;
+		gateway_free(g);
+	}
+	d->retired = NULL;
+}
+
 static void tell_ready(struct daemon *d)
 {
 	if (!d->ready)
@@ -291,8 +360,7 @@ static void hook_pass_done(void *owner, bool settled)
 {
 	struct daemon *d = daemon_of(owner);
 
-	gateway_free(d->retired);
-	d->retired = NULL;
+	free_retired(d);
 	if (settled && d->accept && !d->before && !d->down) {
 		int err = state_accept(&d->paths, d->g->loaded);
 
@@ -412,6 +480,24 @@ void lifecycle_endpoints_changed(void *owner)
 
 /* ---- replacing ---- */
 
+static void remember(const struct daemon *d, const struct gateway *g)
+{
+	if (guard_remember(&d->paths, g->site) != 0)
+		log_line(LOG_WARNING, "cannot store what the boot guard keeps below %s",
+			 d->paths.state_dir);
+}
+
+/* The pass that is running may refer to it. */
+static void retire(struct daemon *d, struct gateway *g)
+{
+	if (reconcile_idle(d->reconcile)) {
+		gateway_free(g);
+		return;
+	}
+	g->next = d->retired;
+	d->retired = g;
+}
+
 static void switch_to(struct daemon *d, struct gateway *g, bool keep_old)
 {
 	struct gateway *old = d->g;
@@ -429,10 +515,8 @@ static void switch_to(struct daemon *d, struct gateway *g, bool keep_old)
 	reconcile_dirty(d->reconcile, true);
 	if (keep_old)
 		d->before = old;
-	else if (reconcile_idle(d->reconcile))
-		gateway_free(old);
-	else if (!d->retired)
-		d->retired = old;
+	else
+		retire(d, old);
 }
 
 static size_t peers_lost(const struct gateway *from, const struct gateway *to)
@@ -444,6 +528,14 @@ static size_t peers_lost(const struct gateway *from, const struct gateway *to)
 	return n;
 }
 
+/* Nothing of ours is in the kernel, so that other numbers orphan nothing; and going back to the old
+ * ones would. */
+static bool is_empty(const struct daemon *d, unsigned int confirm_s)
+{
+	return d->down && !confirm_s && reconcile_idle(d->reconcile) &&
+	       reconcile_settled(d->reconcile);
+}
+
 enum reload_result lifecycle_reload(struct daemon *d, bool force, unsigned int confirm_s,
 				    struct diags *diags, const char **ret_why)
 {
@@ -451,8 +543,9 @@ enum reload_result lifecycle_reload(struct daemon *d, bool force, unsigned int c
 		gateway_load(&d->paths, false, false, reconcile_facts(d->reconcile), diags);
 	size_t lost;
 
-	if (g && !d->down && !same_numbers(g->site->config, d->g->site->config)) {
-		numbers_changed(diags, g->site->config);
+	if (g && !same_numbers(g->site->config, d->g->site->config) && !is_empty(d, confirm_s)) {
+		numbers_changed(diags, g->site->config,
+				d->down && confirm_s ? "reload without --confirm" : DOWN_FIRST);
 		gateway_free(g);
 		g = NULL;
 	}
@@ -476,38 +569,57 @@ enum reload_result lifecycle_reload(struct daemon *d, bool force, unsigned int c
 	if (d->retired) {
 		*ret_why = "the previous change is still being carried out";
 		gateway_free(g);
-		return RELOAD_REFUSED;
+		return RELOAD_FAILED;
+	}
+	if (confirm_s && state_write_unconfirmed(&d->paths, confirm_s) != 0) {
+		*ret_why =
+			"that it is to be confirmed cannot be stored, and a restart would keep it";
+		gateway_free(g);
+		return RELOAD_FAILED;
 	}
 	diag_merge(&g->diags, diags);
-	if (confirm_s) {
-		ev_timer_stop(d->loop, &d->confirm);
-		ev_timer_set(&d->confirm, confirm_s, 0.);
-		ev_timer_start(d->loop, &d->confirm);
-	}
+	if (confirm_s)
+		confirm_within(d, confirm_s);
+	else if (!d->before)
+		clear_unconfirmed(d);
 	d->accept = true;
+	if (!d->before)
+		d->before_down = d->down;
+	if (!same_numbers(g->site->config, d->g->site->config))
+		remember(d, g); /* before the kernel has objects with them */
 	/* A second reload before the confirmation still goes back to the first configuration. */
 	switch_to(d, g, confirm_s && !d->before);
 	return RELOAD_OK;
 }
 
-void lifecycle_confirm(struct daemon *d)
+/* There is nothing to go back to any more. */
+static void forget_before(struct daemon *d)
 {
 	ev_timer_stop(d->loop, &d->confirm);
-	if (!d->before)
-		return;
-	if (reconcile_idle(d->reconcile))
-		gateway_free(d->before);
-	else
-		d->retired = d->before;
+	retire(d, d->before);
 	d->before = NULL;
+}
+
+int lifecycle_confirm(struct daemon *d)
+{
+	int err = state_clear_unconfirmed(&d->paths);
+
+	if (err || !d->before)
+		return err;
+	forget_before(d);
 	reconcile_dirty(d->reconcile, true);
+	return 0;
 }
 
 void lifecycle_down(struct daemon *d)
 {
+	/* Down is down: nothing comes back when the time for a confirmation is over. */
+	if (d->before)
+		forget_before(d);
 	d->down = true;
 	monitor_set(d->monitor, NULL);
 	endpoints_set(d->endpoints, NULL);
+	gateway_forget(d->g);
 	reconcile_dirty(d->reconcile, true);
 }
 
@@ -523,11 +635,22 @@ int lifecycle_traffic(struct daemon *d, const char *id, enum traffic traffic)
 		return err;
 	p->traffic = traffic;
 	/* Before a first settled pass, or a confirmation, it is remembered with the rest then. */
-	if (!d->accept && guard_remember(&d->paths, d->g->site) != 0)
-		log_line(LOG_WARNING, "cannot store what the boot guard keeps below %s",
-			 d->paths.state_dir);
+	if (!d->accept)
+		remember(d, d->g);
 	reconcile_dirty(d->reconcile, true);
 	return 0;
+}
+
+/* What the operator has said of standby since then stands. */
+static void keep_traffic(struct gateway *g, const struct gateway *now)
+{
+	for (size_t i = 0; i < g->site->n_peers; i++) {
+		struct peer *p = &g->site->peers[i];
+		const struct peer *q = site_peer(now->site, p->id);
+
+		if (q && q->config->traffic == p->config->traffic)
+			p->traffic = q->traffic;
+	}
 }
 
 static void on_unconfirmed(struct ev_loop *loop, ev_timer *t, int events)
@@ -540,15 +663,24 @@ static void on_unconfirmed(struct ev_loop *loop, ev_timer *t, int events)
 	log_line(LOG_WARNING, "not confirmed in time: going back to the configuration before");
 	d->before = NULL;
 	d->accept = false;
+	before->fallback = FALLBACK_UNCONFIRMED;
+	keep_traffic(before, d->g);
 	switch_to(d, before, false);
+	remember(d, before);
+	if (d->before_down)
+		lifecycle_down(d);
+}
+
+void lifecycle_stop(struct daemon *d)
+{
+	while (d->waiters)
+		waiter_end(d->waiters, false);
 }
 
 void lifecycle_close(struct daemon *d)
 {
-	while (d->waiters)
-		waiter_end(d->waiters, false);
 	gateway_free(d->g);
-	gateway_free(d->retired);
+	free_retired(d);
 	gateway_free(d->before);
 }
 

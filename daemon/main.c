@@ -157,6 +157,7 @@ static int run(const struct paths *paths)
 		ev_run(d.loop, 0);
 	}
 	/* First what may still deliver results to the others. */
+	lifecycle_stop(&d);
 	reconcile_close(d.reconcile);
 	control_close(d.control);
 	endpoints_close(d.endpoints);

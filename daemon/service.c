@@ -18,8 +18,10 @@
 
 #define PING_COUNT_DEFAULT 3
 #define PING_COUNT_MAX	   20
-#define RELOAD_WAIT_S	   120.
-#define RELOAD_LOOK_S	   10.
+/* A client that hangs up leaves its wait behind. */
+#define WAITING_MAX   128
+#define RELOAD_WAIT_S 120.
+#define RELOAD_LOOK_S 10.
 
 /* Texts of the kernel, or from files, may not be UTF-8; they are shown all the same. */
 static json_t *string(const char *s)
@@ -64,6 +66,8 @@ bool service_tunnel_problem(const struct daemon *d, size_t peer, size_t index, s
 	struct sockep at = run->seen.addr.family ? run->seen : run->endpoint;
 	char buf[ADDR_STRLEN];
 
+	if (d->down)
+		return false;
 	switch (h->state) {
 	case HEALTH_UP:
 		return false;
@@ -256,10 +260,19 @@ static json_t *notices(const struct daemon *d)
 	json_t *list = json_array();
 	struct text t = {0};
 
-	if (d->g->fallback) {
+	switch (d->g->fallback) {
+	case FALLBACK_NO:
+		break;
+	case FALLBACK_REFUSED:
 		text_printf(&t, "the site file was refused at start: this is the last accepted "
 				"configuration; see 'wgscalectl check'");
 		add_text(list, &t);
+		break;
+	case FALLBACK_UNCONFIRMED:
+		text_printf(&t, "the site file was loaded and not confirmed: this is the "
+				"configuration before; change the file, then 'wgscalectl reload'");
+		add_text(list, &t);
+		break;
 	}
 	for (size_t i = 0; i < d->g->diags.n; i++) {
 		diag_print(&d->g->diags.items[i], &t);
@@ -477,6 +490,10 @@ static void reload(struct daemon *d, struct reload *r)
 		control_error_strings(r->call, "io.wgscale.Refused", "reason", why, "hint",
 				      "if that is meant, use --force", NULL);
 		break;
+	case RELOAD_FAILED:
+		control_error_strings(r->call, "io.wgscale.Refused", "reason", why, "hint",
+				      "nothing was changed; try again", NULL);
+		break;
 	}
 	diag_done(&diags);
 	free(r);
@@ -503,14 +520,24 @@ static void method_reload(void *owner, struct control_call *call, json_t *in)
 static void method_confirm(void *owner, struct control_call *call, json_t *in)
 {
 	struct daemon *d = owner;
+	unsigned int left_s;
+	int err;
 
-	if (!d->before) {
+	/* A daemon that has just started knows of it from the file only. */
+	if (!d->before && !(state_unconfirmed(&d->paths, &left_s) && left_s)) {
 		control_error_strings(call, "io.wgscale.Refused", "reason",
 				      "there is nothing to confirm", "hint",
 				      "it has been confirmed, or gone back, already", NULL);
 		return;
 	}
-	lifecycle_confirm(d);
+	err = lifecycle_confirm(d);
+	if (err) {
+		control_error_strings(call, "io.wgscale.Refused", "reason",
+				      "the confirmation cannot be stored, so it would not survive "
+				      "a restart",
+				      "hint", strerror(-err), NULL);
+		return;
+	}
 	control_reply(call, NULL);
 }
 
@@ -573,6 +600,12 @@ static void method_wait(void *owner, struct control_call *call, json_t *in)
 
 	if (timeout_ms < 0 || timeout_ms > 86400000) {
 		control_bad_parameter(call, "timeout_ms");
+		return;
+	}
+	if (lifecycle_waiting(d) >= WAITING_MAX) {
+		control_error_strings(call, "io.wgscale.Refused", "reason",
+				      "too many wait for this daemon already", "hint",
+				      "try again later", NULL);
 		return;
 	}
 	for (size_t i = 0; i < 3; i++)

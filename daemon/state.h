@@ -7,7 +7,9 @@
  *   STATE/lanes         the number `lanes: auto` stands for, written by `wgscalectl card`
  *   STATE/serial        serial and digest of our last card
  *   STATE/traffic       activate/standby by the operator: "PEER on|off FILE-VALUE" per line
- *   STATE/networks      prefixes the guard keeps at boot when there is nothing else to go by
+ *   STATE/unconfirmed   what was loaded must be confirmed: boot id, end of that time
+ * (CLOCK_BOOTTIME) STATE/networks      prefixes the guard keeps at boot when there is nothing else
+ * to go by
  */
 #ifndef WGSCALE_STATE_H
 #define WGSCALE_STATE_H
@@ -73,6 +75,12 @@ int state_card_serial(const struct paths *p, uint64_t digest, uint64_t *ret_seri
 /* Remembers activate/standby for a peer (`file` is what the site file says). */
 int state_write_traffic(const struct paths *p, const char *peer, enum traffic traffic,
 			enum traffic file);
+/* What was loaded last is to be confirmed within that time; neither a restart nor a reboot does. */
+int state_write_unconfirmed(const struct paths *p, unsigned int seconds);
+int state_clear_unconfirmed(const struct paths *p);
+/* false: nothing is to be confirmed. *ret_left_s: of the time; 0 when it is over, as it is in
+ * another boot, and if it cannot be read. */
+bool state_unconfirmed(const struct paths *p, unsigned int *ret_left_s);
 /* Writes a file whole or not at all. */
 int state_write_file(const char *path, const void *data, size_t len, unsigned int mode);
 

@@ -54,6 +54,11 @@ carries() {
 		[ "$(ctl milan status --json | jq '.peers[0].usable')" = "$1" ]
 }
 
+# confirm_is VALUE: seconds until what runs is undone, or null.
+confirm_is() {
+	[ "$(ctl turin status --json | jq .confirm_s)" = "$1" ]
+}
+
 in_dumps() {
 	kernel_state turin | grep -F "$1"
 }
@@ -190,7 +195,27 @@ reload "to be confirmed again" --confirm 3
 check "confirm" ctl turin confirm
 sleep 4
 check "confirmed: it stays" mtu_is 1280
-check "nothing is waited for" jq -e '.confirm_s == null' <(ctl turin status --json)
+check "nothing is waited for" confirm_is null
+# A restart does not confirm, neither before the time is over nor after it.
+turin_config 8 'milan: {accept: [10.2.0.0/16, "fd00:2::/32"], mtu: 1290}' "paris:" "lyon:"
+reload "to be confirmed once more" --confirm 20
+daemon_kill turin
+daemon_start turin
+check "killed and started: settled" wait_settled turin
+check "it is still to be confirmed" not confirm_is null
+check "what was loaded runs" mtu_is 1290
+check "it goes back by itself" eventually 40 mtu_is 1280
+check "and says so" grep -q "not confirmed" <(ctl turin status)
+daemon_stop turin
+daemon_start turin
+check "started again: settled" wait_settled turin
+check "it stays with what was before" mtu_is 1280
+check "and says so" grep -q "not confirmed" <(ctl turin status)
+reload "for good"
+check "what the file says" mtu_is 1290
+check "nothing is waited for" confirm_is null
+turin_config 8 'milan: {accept: [10.2.0.0/16, "fd00:2::/32"], mtu: 1280}' "paris:" "lyon:"
+reload "as before"
 
 say "--- a peer goes"
 key=$(sed -n 's/.*"key": *"\([^"]*\)".*/\1/p' <(ctl turin status paris --json | jq . | tr ',' '\n') | head -n 1)
