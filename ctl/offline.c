@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "card.h"
+#include "carried.h"
 #include "ctl.h"
 #include "kernel.h"
 #include "keys.h"
@@ -565,8 +566,10 @@ static enum ctl_exit down(const struct ctl *ctl, const struct ownership *own)
 enum ctl_exit offline_down(const struct ctl *ctl)
 {
 	struct offline o = {0};
+	struct carried carried;
 	struct ownership own;
 	enum ctl_exit code;
+	bool known;
 
 	if (geteuid() != 0) {
 		ctl_say("this takes root");
@@ -580,8 +583,15 @@ enum ctl_exit offline_down(const struct ctl *ctl)
 	}
 	if (o.loaded)
 		build(&o, NULL, true);
-	own = ownership(o.loaded ? o.loaded->config : NULL);
+	/* The file may have been edited since its numbers were used. */
+	known = carried_read(&ctl->paths, &carried) == 0;
+	own = ownership(known ? &carried.config : o.loaded ? o.loaded->config : NULL);
 	code = ask_down(ctl, o.site) ? down(ctl, &own) : CTL_FAILED;
+	if (code == CTL_FINE && carried_clear(&ctl->paths) != 0)
+		ctl_say("%s/networks cannot be removed: the next start goes by its numbers of "
+			"tables and rules",
+			ctl->paths.state_dir);
+	carried_done(&carried);
 	done(&o);
 	return code;
 }

@@ -118,6 +118,11 @@ static void answer(struct control_call *call, json_t *message)
 	free(call);
 }
 
+bool control_is_gone(const struct control_call *call)
+{
+	return !call->client;
+}
+
 void control_reply(struct control_call *call, json_t *parameters)
 {
 	json_t *m = json_object();

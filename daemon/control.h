@@ -47,6 +47,8 @@ void control_close(struct control *c);
  * NULL parameters: an empty object. A call whose client has gone is answered into nothing. */
 void control_reply(struct control_call *call, json_t *parameters);
 void control_error(struct control_call *call, const char *error, json_t *parameters);
+/* Its client has hung up; it must be answered all the same. */
+bool control_is_gone(const struct control_call *call);
 /* io.wgscale.Refused etc. with string members: name, value, ..., NULL. Bytes that are not UTF-8
  * become "?". */
 void control_error_strings(struct control_call *call, const char *error, ...)

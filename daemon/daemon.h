@@ -84,8 +84,8 @@ int lifecycle_traffic(struct daemon *d, const char *peer, enum traffic traffic);
  * start to end) or time is over (reached = false). */
 void lifecycle_wait(struct daemon *d, const char *state, double timeout_s,
 		    void (*done)(struct daemon *d, void *arg, bool reached), void *arg);
-/* How many wait; whoever lets others wait bounds it. */
-size_t lifecycle_waiting(const struct daemon *d);
+/* How many wait, after those for a state have ended that `gone` says have nobody left to tell. */
+size_t lifecycle_waiting(struct daemon *d, bool (*gone)(const void *arg));
 /* "starting", "up", "degraded" or "down". */
 const char *lifecycle_state(const struct daemon *d);
 /* Asks for the counters of every lane device; they arrive in the gateway. */
@@ -107,18 +107,5 @@ bool service_tunnel_problem(const struct daemon *d, size_t peer, size_t tunnel, 
 /* Before the network is up: puts what keeps packets of the peers' networks from leaving in clear
  * into the kernel, from the site file, or else from what was accepted last. Exit status. */
 int guard_run(const struct paths *p);
-/* Remembers what the guard needs, for the case that nothing else can be read at boot. */
-int guard_remember(const struct paths *p, const struct site *s);
-/* What was remembered: what the kernel had when a configuration was last accepted. */
-struct guard_memory {
-	struct arena arena;
-	struct config config;	 /* mark_mask, table_base and rule_base, networks */
-	struct prefix *networks; /* carried or held */
-	size_t n_networks;
-};
-
-/* false: nothing was, or it cannot be read; guard_memory_done() is for either. */
-bool guard_recall(const struct paths *p, struct guard_memory *ret);
-void guard_memory_done(struct guard_memory *m);
 
 #endif

@@ -88,10 +88,10 @@ struct gateway *gateway_load(const struct paths *p, bool accepted, bool lenient,
 	return gateway_new(loaded, site);
 }
 
-static bool is_among(const struct prefix *nets, size_t n, const struct prefix *net)
+static bool holds(const struct peer *p, const struct prefix *net)
 {
-	for (size_t i = 0; i < n; i++)
-		if (addr_cmp_prefix(&nets[i], net) == 0)
+	for (size_t i = 0; i < p->n_networks; i++)
+		if (addr_contains(&p->networks[i], net))
 			return true;
 	return false;
 }
@@ -99,40 +99,51 @@ static bool is_among(const struct prefix *nets, size_t n, const struct prefix *n
 /* It was carried, nobody has said that it no longer is to be, and yet it is not. */
 static bool is_lost(const struct peer *was, const struct peer *now, const struct prefix *net)
 {
-	return was->traffic == TRAFFIC_ON && now->traffic == TRAFFIC_ON &&
-	       !is_among(now->networks, now->n_networks, net) && site_claims(now, net);
+	return was->traffic == TRAFFIC_ON && now->traffic == TRAFFIC_ON && !holds(now, net) &&
+	       site_claims(now, net);
 }
 
-void gateway_hold(struct gateway *g, const struct site *accepted, const struct prefix *carried,
-		  size_t n_carried)
+/* Of a peer that is refused now; the file may say of it that it no longer carries. */
+static bool is_cut_off(const struct peer *was, const struct config_peer *now)
+{
+	return was->traffic == TRAFFIC_ON &&
+	       (now->traffic == TRAFFIC_ON || was->config->traffic == now->traffic);
+}
+
+void gateway_hold(struct gateway *g, const struct site *accepted, const struct carried *carried)
 {
 	struct site *s = g->site;
 	bool refused_then = false;
 
 	for (size_t i = 0; i < s->config->n_peers; i++) {
-		const char *id = s->config->peers[i].id;
-		const struct peer *was = site_peer(accepted, id), *now = site_peer(s, id);
+		const struct config_peer *cp = &s->config->peers[i];
+		const struct peer *was = site_peer(accepted, cp->id), *now = site_peer(s, cp->id);
 
 		refused_then |= !was && !now;
 		for (size_t j = 0; was && j < was->n_networks; j++) {
 			const struct prefix *net = &was->networks[j];
 
-			if (now ? is_lost(was, now, net) && is_among(carried, n_carried, net)
-				: was->traffic == TRAFFIC_ON)
+			if (carried && !carried_has(carried, net))
+				continue;
+			if (now ? carried && is_lost(was, now, net) : is_cut_off(was, cp))
 				site_hold(s, net);
 		}
 	}
 	for (size_t i = 0; refused_then && i < accepted->n_held; i++)
-		site_hold(s, &accepted->held[i]);
+		if (!carried || carried_has(carried, &accepted->held[i]))
+			site_hold(s, &accepted->held[i]);
 }
 
 void gateway_keep_held(struct gateway *g, const struct gateway *old)
 {
-	for (size_t i = 0; i < old->site->n_held; i++)
-		for (size_t j = 0; j < g->site->n_peers; j++)
+	for (size_t i = 0; i < old->site->n_held; i++) {
+		const struct prefix *net = &old->site->held[i];
+
+		for (size_t j = 0; j < g->site->n_peers && !site_carries(g->site, net); j++)
 			if (g->site->peers[j].traffic == TRAFFIC_ON &&
-			    site_claims(&g->site->peers[j], &old->site->held[i]))
-				site_hold(g->site, &old->site->held[i]);
+			    !holds(&g->site->peers[j], net) && site_claims(&g->site->peers[j], net))
+				site_hold(g->site, net);
+	}
 }
 
 bool gateway_loses(const struct gateway *from, const struct gateway *to)

@@ -6,6 +6,7 @@
 #ifndef WGSCALE_GATEWAY_H
 #define WGSCALE_GATEWAY_H
 
+#include "carried.h"
 #include "health.h"
 #include "kernel.h"
 #include "map.h"
@@ -72,11 +73,11 @@ struct gateway *gateway_load(const struct paths *p, bool accepted, bool lenient,
 
 /*
  * Holds (struct site) what was carried and `g` does not carry, though nobody has said so: networks
- * of peers in `accepted` that are listed still but were refused this time, and those of `carried`
- * that are left out now for what they overlap. `accepted` is to be built without facts.
+ * of peers in `accepted` that are listed still but were refused this time, and networks that are
+ * left out now for what they overlap. `accepted` is to be built without facts, as what it overlaps
+ * is then no matter; `carried` tells what of it was carried, NULL: not known.
  */
-void gateway_hold(struct gateway *g, const struct site *accepted, const struct prefix *carried,
-		  size_t n_carried);
+void gateway_hold(struct gateway *g, const struct site *accepted, const struct carried *carried);
 /* What `old` holds is held still, as long as a peer that is to carry it is listed. */
 void gateway_keep_held(struct gateway *g, const struct gateway *old);
 /* A network that `from` carries is left out by `to` for what it overlaps. */

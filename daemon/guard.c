@@ -5,9 +5,6 @@
  * them from the site file if that can be used, and always also from STATE/networks, which the
  * daemon writes whenever a configuration was accepted: a broken, missing or edited site file must
  * not open a gap. The daemon later takes over what stands here and removes what is too much.
- *
- * STATE/networks, one item per line: "mark-mask HEX", "table-base N", "rule-base N", "own PREFIX",
- * "net PREFIX".
  */
 #include "daemon.h"
 
@@ -15,125 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "carried.h"
 #include "log.h"
 
-#define NETWORKS_FILE_MAX (8u << 20)
-
-static char *networks_path(const struct paths *p, struct text *path)
-{
-	text_printf(path, "%s/networks", p->state_dir);
-	return path->s;
-}
-
-int guard_remember(const struct paths *p, const struct site *s)
-{
-	const struct config *c = s->config;
-	struct text out = {0}, path = {0};
-	char buf[ADDR_STRLEN];
-	int err;
-
-	text_printf(&out, "mark-mask 0x%x\ntable-base %u\nrule-base %u\n", c->mark_mask,
-		    c->table_base, c->rule_base);
-	for (size_t i = 0; i < c->networks.n; i++)
-		text_printf(&out, "own %s\n", addr_print_prefix(&c->networks.items[i].prefix, buf));
-	for (size_t i = 0; i < s->n_peers; i++)
-		for (size_t j = 0; s->peers[i].traffic == TRAFFIC_ON && j < s->peers[i].n_networks;
-		     j++)
-			text_printf(&out, "net %s\n",
-				    addr_print_prefix(&s->peers[i].networks[j], buf));
-	for (size_t i = 0; i < s->n_held; i++)
-		text_printf(&out, "net %s\n", addr_print_prefix(&s->held[i], buf));
-	err = state_write_file(networks_path(p, &path), text_str(&out), out.len, 0600);
-	text_done(&out);
-	text_done(&path);
-	return err;
-}
-
-static int take_line(struct guard_memory *m, char *line)
-{
-	char *value = strchr(line, ' ');
-	struct prefix prefix;
-	uint64_t number = 0;
-
-	if (!value)
-		return -EINVAL;
-	*value++ = '\0';
-	if (strcmp(line, "own") == 0 || strcmp(line, "net") == 0) {
-		if (addr_parse_prefix(value, &prefix) != 0)
-			return -EINVAL;
-		if (line[0] == 'n') {
-			struct prefix *slot = arena_grow(&m->arena, (void **)&m->networks,
-							 &m->n_networks, sizeof(*slot));
-			*slot = prefix;
-		} else {
-			struct config_prefix *slot =
-				arena_grow(&m->arena, (void **)&m->config.networks.items,
-					   &m->config.networks.n, sizeof(*slot));
-			slot->prefix = prefix;
-		}
-		return 0;
-	}
-	if (text_parse_u64(value, 0, UINT32_MAX, &number) != 0)
-		return -EINVAL;
-	if (strcmp(line, "mark-mask") == 0)
-		m->config.mark_mask = (uint32_t)number;
-	else if (strcmp(line, "table-base") == 0)
-		m->config.table_base = (uint32_t)number;
-	else if (strcmp(line, "rule-base") == 0)
-		m->config.rule_base = (uint32_t)number;
-	else
-		return -EINVAL;
-	return 0;
-}
-
-void guard_memory_done(struct guard_memory *m)
-{
-	arena_done(&m->arena);
-	memset(m, 0, sizeof(*m));
-}
-
-bool guard_recall(const struct paths *p, struct guard_memory *ret)
-{
-	struct text path = {0};
-	char *text = NULL, *line, *save = NULL;
-	size_t len;
-	int err = text_read_file(networks_path(p, &path), NETWORKS_FILE_MAX, &text, &len);
-
-	text_done(&path);
-	memset(ret, 0, sizeof(*ret));
-	if (err)
-		return false;
-	for (line = strtok_r(text, "\n", &save); line && !err; line = strtok_r(NULL, "\n", &save))
-		err = take_line(ret, line);
-	free(text);
-	if (!err && ret->config.mark_mask && ret->config.table_base && ret->config.rule_base)
-		return true;
-	log_line(LOG_ERR, "%s/networks cannot be read: the site file alone says what to guard",
-		 p->state_dir);
-	guard_memory_done(ret);
-	return false;
-}
-
-static void keep(struct guard_memory *m, const struct prefix *net)
-{
-	struct prefix *slot;
-
-	for (size_t i = 0; i < m->n_networks; i++)
-		if (addr_cmp_prefix(&m->networks[i], net) == 0)
-			return;
-	slot = arena_grow(&m->arena, (void **)&m->networks, &m->n_networks, sizeof(*slot));
-	*slot = *net;
-}
-
-static void forget(struct guard_memory *m, const struct prefix *net)
-{
-	for (size_t i = 0; i < m->n_networks; i++)
-		if (addr_cmp_prefix(&m->networks[i], net) == 0)
-			m->networks[i] = m->networks[--m->n_networks];
-}
-
 /* What the configuration says now; of what was remembered stays what it does not speak of. */
-static void take_site(struct guard_memory *m, const struct site *s)
+static void take_site(struct carried *m, const struct site *s)
 {
 	m->config.mark_mask = s->config->mark_mask;
 	m->config.table_base = s->config->table_base;
@@ -142,16 +25,15 @@ static void take_site(struct guard_memory *m, const struct site *s)
 	for (size_t i = 0; i < s->n_peers; i++)
 		for (size_t j = 0; j < s->peers[i].n_networks; j++)
 			if (s->peers[i].traffic == TRAFFIC_ON)
-				keep(m, &s->peers[i].networks[j]);
+				carried_add(m, &s->peers[i].networks[j]);
 			else
-				forget(m, &s->peers[i].networks[j]);
+				carried_remove(m, &s->peers[i].networks[j]);
 	for (size_t i = 0; i < s->n_held; i++)
-		keep(m, &s->held[i]);
+		carried_add(m, &s->held[i]);
 }
 
 /* A site that consists of networks only. */
-static void want_remembered(const struct guard_memory *m, const struct facts *facts,
-			    struct world *ret)
+static void want_remembered(const struct carried *m, const struct facts *facts, struct world *ret)
 {
 	struct config_peer config = {0};
 	struct peer remembered = {.id = "remembered",
@@ -180,7 +62,7 @@ static void tell_failures(const struct op *ops, size_t n)
 }
 
 /* Observes, and applies what a plan would add: nothing is taken away at boot. */
-static int put_in_place(struct kernel *const k[2], const struct guard_memory *m)
+static int put_in_place(struct kernel *const k[2], const struct carried *m)
 {
 	struct ownership own = {.table_base = m->config.table_base,
 				.rule_base = m->config.rule_base};
@@ -223,12 +105,15 @@ int guard_run(const struct paths *p)
 {
 	struct diags diags = {0};
 	struct gateway *g = lifecycle_first(p, &diags);
-	struct guard_memory m;
-	bool remembered = guard_recall(p, &m);
+	struct carried m;
+	int err = carried_read(p, &m);
 	struct kernel *k[2] = {NULL, NULL};
 	int status = 1;
 
-	if (!g && !remembered) {
+	if (err == -EBADMSG)
+		log_line(LOG_ERR, "guard: %s/networks cannot be read; going by the site file alone",
+			 p->state_dir);
+	if (!g && err) {
 		log_line(LOG_NOTICE, "guard: no usable site file and none was accepted before: "
 				     "there is nothing to guard");
 		diag_done(&diags);
@@ -244,7 +129,7 @@ int guard_run(const struct paths *p)
 		kernel_close(k[0]);
 	if (k[1])
 		kernel_close(k[1]);
-	guard_memory_done(&m);
+	carried_done(&m);
 	gateway_free(g);
 	diag_done(&diags);
 	return status;

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
+#include "carried.h"
 #include "log.h"
 
 #define MOVES_TOGETHER_S 0.02
@@ -75,12 +76,18 @@ static void check_waiters(struct daemon *d, bool pass_done)
 	}
 }
 
-size_t lifecycle_waiting(const struct daemon *d)
+size_t lifecycle_waiting(struct daemon *d, bool (*gone)(const void *arg))
 {
+	struct waiter *next;
 	size_t n = 0;
 
-	for (const struct waiter *w = d->waiters; w; w = w->next)
-		n++;
+	for (struct waiter *w = d->waiters; w; w = next) {
+		next = w->next;
+		if (w->state && gone(w->arg))
+			waiter_end(w, false);
+		else
+			n++;
+	}
 	return n;
 }
 
@@ -143,40 +150,64 @@ static struct gateway *load_accepted(const struct paths *p, const struct facts *
 	return g;
 }
 
+/* The configuration accepted last, as far as it fits: NULL if it does not. `was` is the same, built
+ * without facts; `carried` is what of it was carried, NULL: not known. */
+static struct gateway *fall_back(const struct paths *p, const struct facts *facts,
+				 const struct gateway *was, const struct carried *carried)
+{
+	struct gateway *g = was ? load_accepted(p, facts) : NULL;
+
+	if (!g)
+		return NULL;
+	if (carried && !same_numbers(g->site->config, &carried->config)) {
+		gateway_free(g);
+		return NULL;
+	}
+	gateway_hold(g, was->site, carried);
+	return g;
+}
+
 /* What the files say, unless it is refused or was to be confirmed and was not: then what was
  * accepted last. */
 static struct gateway *load(const struct paths *p, const struct facts *facts, struct diags *diags)
 {
 	unsigned int left_s;
 	bool over = state_unconfirmed(p, &left_s) && !left_s;
-	struct gateway *old = load_accepted(p, over ? facts : NULL), *g;
-	const struct config *numbers = NULL; /* those that the kernel's objects have */
-	struct guard_memory known;
+	struct gateway *was = load_accepted(p, NULL), *g = NULL;
+	struct carried memory, *carried = carried_read(p, &memory) == 0 ? &memory : NULL;
 
-	if (over && old) {
-		old->fallback = FALLBACK_UNCONFIRMED;
-		return old;
-	}
-	g = gateway_load(p, false, true, facts, diags);
-	if (guard_recall(p, &known))
-		numbers = &known.config;
-	else if (old)
-		numbers = old->site->config;
-	if (g && numbers && !same_numbers(g->site->config, numbers)) {
+	if (!over || !was)
+		g = gateway_load(p, false, true, facts, diags);
+	if (g && carried && !same_numbers(g->site->config, &carried->config)) {
 		numbers_changed(diags, g->site->config, DOWN_FIRST);
 		gateway_free(g);
 		g = NULL;
 	}
-	if (g && old)
-		gateway_hold(g, old->site, known.networks, known.n_networks);
-	guard_memory_done(&known);
-	gateway_free(old);
-	if (g)
-		return g;
-	old = load_accepted(p, facts);
-	if (old)
-		old->fallback = FALLBACK_REFUSED;
-	return old;
+	if (g && was)
+		gateway_hold(g, was->site, carried);
+	if (!g) {
+		g = fall_back(p, facts, was, carried);
+		if (g)
+			g->fallback = over ? FALLBACK_UNCONFIRMED : FALLBACK_REFUSED;
+	}
+	carried_done(&memory);
+	gateway_free(was);
+	return g;
+}
+
+/* What to go back to from `g`. */
+static struct gateway *load_before(const struct paths *p, const struct facts *facts,
+				   const struct gateway *g)
+{
+	struct gateway *was = load_accepted(p, NULL), *before;
+	struct carried memory, *carried = carried_read(p, &memory) == 0 ? &memory : NULL;
+
+	before = fall_back(p, facts, was, carried);
+	if (before)
+		gateway_keep_held(before, g);
+	carried_done(&memory);
+	gateway_free(was);
+	return before;
 }
 
 struct gateway *lifecycle_first(const struct paths *p, struct diags *diags)
@@ -210,7 +241,7 @@ static void await_confirmation(struct daemon *d, const struct facts *facts)
 
 	if (d->before || d->g->fallback || !state_unconfirmed(&d->paths, &left_s))
 		return;
-	d->before = load_accepted(&d->paths, facts);
+	d->before = load_before(&d->paths, facts, d->g);
 	if (!d->before) {
 		log_line(LOG_ERR, "no configuration from before can be loaded: what was to be "
 				  "confirmed stays");
@@ -308,12 +339,11 @@ static void hook_observed(void *owner, const struct world *have, const struct re
 			  size_t n_paths)
 {
 	struct daemon *d = daemon_of(owner);
-	bool first = !d->observed || d->unusable;
+	bool first = !d->down && (!d->observed || d->unusable);
 
-	if (first) {
+	if (first)
 		load_with_facts(d, &have->facts);
-		d->observed = true;
-	}
+	d->observed = true;
 	gateway_observed(d->g, have, first, monitor_now_ms());
 	if (first && !d->unusable) {
 		for (size_t i = 0; i < d->g->site->n_peers; i++)
@@ -331,7 +361,7 @@ static bool hook_want(void *owner, const struct facts *facts, struct world *ret)
 	memset(ret, 0, sizeof(*ret));
 	if (!d->down && !d->unusable)
 		gateway_want(d->g, facts, false, ret);
-	return !d->unusable;
+	return d->down || !d->unusable;
 }
 
 static void free_retired(struct daemon *d)
@@ -365,7 +395,7 @@ static void hook_pass_done(void *owner, bool settled)
 		int err = state_accept(&d->paths, d->g->loaded);
 
 		if (!err)
-			err = guard_remember(&d->paths, d->g->site);
+			err = carried_write(&d->paths, d->g->site);
 		if (err)
 			log_line(LOG_ERR,
 				 "cannot store the accepted configuration below %s: %s; a refused "
@@ -373,6 +403,11 @@ static void hook_pass_done(void *owner, bool settled)
 				 d->paths.state_dir, strerror(-err));
 		d->accept = false;
 	}
+	if (settled && d->down && carried_clear(&d->paths) != 0)
+		log_line(LOG_WARNING,
+			 "cannot remove %s/networks: the next start goes by its "
+			 "numbers of tables and rules",
+			 d->paths.state_dir);
 	tell_ready(d);
 	check_waiters(d, true);
 }
@@ -482,7 +517,7 @@ void lifecycle_endpoints_changed(void *owner)
 
 static void remember(const struct daemon *d, const struct gateway *g)
 {
-	if (guard_remember(&d->paths, g->site) != 0)
+	if (carried_write(&d->paths, g->site) != 0)
 		log_line(LOG_WARNING, "cannot store what the boot guard keeps below %s",
 			 d->paths.state_dir);
 }
@@ -571,6 +606,13 @@ enum reload_result lifecycle_reload(struct daemon *d, bool force, unsigned int c
 		gateway_free(g);
 		return RELOAD_FAILED;
 	}
+	if (confirm_s && !d->before && (d->accept || !state_has_accepted(&d->paths))) {
+		*ret_why =
+			"what runs now has not been accepted yet, so that a restart could not go "
+			"back to it; see 'wgscalectl status'";
+		gateway_free(g);
+		return RELOAD_FAILED;
+	}
 	if (confirm_s && state_write_unconfirmed(&d->paths, confirm_s) != 0) {
 		*ret_why =
 			"that it is to be confirmed cannot be stored, and a restart would keep it";
@@ -634,6 +676,8 @@ int lifecycle_traffic(struct daemon *d, const char *id, enum traffic traffic)
 	if (err)
 		return err;
 	p->traffic = traffic;
+	if (traffic == TRAFFIC_OFF)
+		site_release(d->g->site, p);
 	/* Before a first settled pass, or a confirmation, it is remembered with the rest then. */
 	if (!d->accept)
 		remember(d, d->g);
@@ -648,8 +692,11 @@ static void keep_traffic(struct gateway *g, const struct gateway *now)
 		struct peer *p = &g->site->peers[i];
 		const struct peer *q = site_peer(now->site, p->id);
 
-		if (q && q->config->traffic == p->config->traffic)
-			p->traffic = q->traffic;
+		if (!q || q->config->traffic != p->config->traffic)
+			continue;
+		p->traffic = q->traffic;
+		if (p->traffic == TRAFFIC_OFF)
+			site_release(g->site, p);
 	}
 }
 

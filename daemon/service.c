@@ -18,10 +18,9 @@
 
 #define PING_COUNT_DEFAULT 3
 #define PING_COUNT_MAX	   20
-/* A client that hangs up leaves its wait behind. */
-#define WAITING_MAX   128
-#define RELOAD_WAIT_S 120.
-#define RELOAD_LOOK_S 10.
+#define WAITING_MAX	   128
+#define RELOAD_WAIT_S	   120.
+#define RELOAD_LOOK_S	   10.
 
 /* Texts of the kernel, or from files, may not be UTF-8; they are shown all the same. */
 static json_t *string(const char *s)
@@ -591,6 +590,11 @@ static void wait_done(struct daemon *d, void *arg, bool reached)
 				      NULL);
 }
 
+static bool wait_is_gone(const void *call)
+{
+	return control_is_gone(call);
+}
+
 static void method_wait(void *owner, struct control_call *call, json_t *in)
 {
 	static const char *const states[] = {"settled", "up", "degraded"};
@@ -602,7 +606,7 @@ static void method_wait(void *owner, struct control_call *call, json_t *in)
 		control_bad_parameter(call, "timeout_ms");
 		return;
 	}
-	if (lifecycle_waiting(d) >= WAITING_MAX) {
+	if (lifecycle_waiting(d, wait_is_gone) >= WAITING_MAX) {
 		control_error_strings(call, "io.wgscale.Refused", "reason",
 				      "too many wait for this daemon already", "hint",
 				      "try again later", NULL);

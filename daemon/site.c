@@ -221,7 +221,7 @@ bool site_claims(const struct peer *p, const struct prefix *net)
 		return false;
 	for (size_t l = 0; l < 2; l++)
 		for (size_t i = 0; i < lists[l]->n; i++)
-			if (addr_cmp_prefix(&lists[l]->items[i].prefix, net) == 0)
+			if (addr_contains(&lists[l]->items[i].prefix, net))
 				return true;
 	return false;
 }
@@ -397,6 +397,16 @@ void site_hold(struct site *s, const struct prefix *net)
 			return;
 	slot = arena_grow(&s->arena, (void **)&s->held, &s->n_held, sizeof(*slot));
 	*slot = *net;
+}
+
+void site_release(struct site *s, const struct peer *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_held; i++)
+		if (!site_claims(p, &s->held[i]))
+			s->held[n++] = s->held[i];
+	s->n_held = n;
 }
 
 /* The peer cannot be reached, but what is meant for it must not go elsewhere. */

@@ -44,13 +44,15 @@ void site_free(struct site *s); /* wipes keys */
 struct peer *site_peer(const struct site *s, const char *id);	   /* or NULL */
 struct lane *site_lane(const struct site *s, unsigned int number); /* or NULL */
 
-/* Its card claims `net` and accept: holds it: where p->networks has it not, it was left out for
- * what it overlaps. */
+/* Its card claims `net`, or more, and accept: holds `net`: where p->networks does not hold it, it
+ * was left out for what it overlaps. */
 bool site_claims(const struct peer *p, const struct prefix *net);
 /* A peer that carries traffic has it among its networks. */
 bool site_carries(const struct site *s, const struct prefix *net);
 /* Keeps `net` from leaving in clear, without leading it anywhere. */
 void site_hold(struct site *s, const struct prefix *net);
+/* No longer holds what this peer claims: the operator leads it elsewhere. */
+void site_release(struct site *s, const struct peer *p);
 
 /* The peer whose networks hold `addr`, longest prefix first; NULL: none. */
 const struct peer *site_route(const struct site *s, const struct ipaddr *addr);

@@ -417,6 +417,15 @@ static const char *accepted_folder(struct arena *a, const char *state_dir)
 	return access(old, F_OK) ? folder : old;
 }
 
+bool state_has_accepted(const struct paths *p)
+{
+	struct arena a = {0};
+	bool has = !access(accepted_folder(&a, p->state_dir), F_OK);
+
+	arena_done(&a);
+	return has;
+}
+
 int state_load(const struct paths *p, bool accepted, struct diags *diags,
 	       struct loaded **ret_loaded)
 {

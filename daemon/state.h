@@ -7,9 +7,8 @@
  *   STATE/lanes         the number `lanes: auto` stands for, written by `wgscalectl card`
  *   STATE/serial        serial and digest of our last card
  *   STATE/traffic       activate/standby by the operator: "PEER on|off FILE-VALUE" per line
- *   STATE/unconfirmed   what was loaded must be confirmed: boot id, end of that time
- * (CLOCK_BOOTTIME) STATE/networks      prefixes the guard keeps at boot when there is nothing else
- * to go by
+ *   STATE/unconfirmed   until when what was loaded is to be confirmed: boot id, CLOCK_BOOTTIME
+ *   STATE/networks      what was carried, see carried.h
  */
 #ifndef WGSCALE_STATE_H
 #define WGSCALE_STATE_H
@@ -68,6 +67,7 @@ void state_input(const struct loaded *l, struct site_input *ret);
 /* Stores as the last accepted configuration: site file and those cards that could be parsed, whole
  * or not at all. Files it refers to (secret, psk) are not copied. */
 int state_accept(const struct paths *p, const struct loaded *l);
+bool state_has_accepted(const struct paths *p);
 int state_write_lanes(const struct paths *p, unsigned int lanes);
 /* The serial for a card with this digest: the stored one when it is unchanged, else one more.
  * -EBADMSG when STATE/serial holds something else. */

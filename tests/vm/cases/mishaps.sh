@@ -126,7 +126,17 @@ daemon_stop turin
 daemon_start turin
 check "started with that address: settled" wait_settled turin
 kept "overlap"
-check "the other network goes on" lan_ping6 turin milan
+check "the other network goes on" eventually 10 lan_ping6 turin milan
+leak_watch_start turin
+echo "peers: [" >>"$t/turin/etc/site.yaml"
+daemon_stop turin
+daemon_start turin
+check "started with a broken file, too: settled" wait_settled turin
+check "on what was accepted last" status_has 'last accepted'
+kept "overlap, fallen back"
+cp "$t/turin/etc.good/site.yaml" "$t/turin/etc/"
+check "the file as it was" ctl turin reload
+check_not "milan cannot be reached still" lan_ping turin milan
 check "what is connected is reached" in_lan turin ping -n -c 1 -W 1 10.2.7.1
 in_gw turin ip link delete office
 leak_watch_start turin
@@ -171,4 +181,14 @@ check_not "ping is refused" pinged
 check "the daemon lives" status_has turin
 in_gw turin ip link delete wgs0
 check "out of the way: settled" eventually 60 wait_settled turin
+check "milan answers" eventually 30 lan_ping turin milan
+
+say "--- down, after the numbers were edited"
+daemon_stop turin
+echo "rule-base: 2000" >>"$t/turin/etc/site.yaml"
+check "down without the daemon" ctl turin down --yes
+check_not "no rule is left" grep -E '^1[2-4][0-9][0-9]:' <(in_gw turin ip rule)
+daemon_start turin
+check "with other numbers: settled" wait_settled turin
+check "there are the new rules" grep -q '^2001:' <(in_gw turin ip rule)
 check "milan answers" eventually 30 lan_ping turin milan
