@@ -83,6 +83,10 @@ enum ctl_exit commands_status(const struct ctl *ctl)
 	for (;;) {
 		code = call(ctl, "io.wgscale.Status",
 			    peer ? json_pack("{s:s}", "peer", peer) : NULL, ANSWER_S, &reply);
+		if (code == CTL_NO_DAEMON && ctl->watch) { /* an upgrade, a restart */
+			nanosleep(&pause, NULL);
+			continue;
+		}
 		if (code != CTL_FINE)
 			return code;
 		if (ctl->watch && !ctl->json && isatty(STDOUT_FILENO))

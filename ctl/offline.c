@@ -172,8 +172,15 @@ static enum ctl_exit print_card(const struct ctl *ctl, const struct site *site)
 	uint64_t serial = 0;
 	int r = state_card_serial(&ctl->paths, card_digest_site(site), &serial);
 
+	if (r == -EBADMSG) {
+		ctl_say("%s/serial does not hold the serial of a card; remove it, and the next "
+			"card "
+			"is number 1 again",
+			ctl->paths.state_dir);
+		return CTL_FAILED;
+	}
 	if (r < 0)
-		return failed(r, "cannot write the serial of the card below", ctl->paths.state_dir);
+		return failed(r, "cannot store the serial of the card below", ctl->paths.state_dir);
 	card_print(site, serial, &card);
 	fwrite(text_str(&card), 1, card.len, stdout);
 	text_done(&card);
@@ -191,8 +198,8 @@ enum ctl_exit offline_card(const struct ctl *ctl)
 		build(&o, NULL, false);
 		code = o.site ? print_card(ctl, o.site) : CTL_FAILED;
 	}
-	/* What a peer's card says does not matter for ours, unless it is why there is none. */
-	print_diags(&o.diags, code != CTL_FINE);
+	/* What a peer's card says does not matter for ours, unless nothing else says why. */
+	print_diags(&o.diags, !o.loaded);
 	done(&o);
 	return code;
 }
@@ -423,10 +430,13 @@ enum ctl_exit offline_plan(const struct ctl *ctl)
 		if (o.site) {
 			show_plan(ctl, buses.kernel[BUS_RTNL], o.site, seen ? &have.facts : NULL,
 				  &have);
-			code = CTL_FINE;
+			code = o.diags.errors ? CTL_FAILED : CTL_FINE;
 		}
 	}
 	print_diags(&o.diags, true);
+	if (o.site && o.diags.errors)
+		ctl_say("a reload would refuse this and change nothing; the plan is without what "
+			"is in error");
 	world_done(&have);
 	close_buses(&buses);
 	done(&o);

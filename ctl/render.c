@@ -558,6 +558,8 @@ void render_error(const char *error, const json_t *p, struct text *out)
 			error_parts(p, "wgscaled says: ", "reason", out);
 	} else if (strcmp(name, "PermissionDenied") == 0) {
 		text_printf(out, "this takes root");
+	} else if (strcmp(name, "InvalidParameter") == 0) {
+		error_parts(p, "wgscaled does not take this ", "parameter", out);
 	} else if (strncmp(error, service, strlen(service)) == 0) {
 		text_printf(out, "wgscaled does not understand this (");
 		clean(out, name);

@@ -253,6 +253,23 @@ static void await_confirmation(struct daemon *d, const struct facts *facts)
 	confirm_within(d, left_s);
 }
 
+static void remember(const struct daemon *d, const struct gateway *g)
+{
+	if (carried_write(&d->paths, g->site) != 0)
+		log_line(LOG_WARNING, "cannot store what the boot guard keeps below %s",
+			 d->paths.state_dir);
+}
+
+/* Before the kernel has anything of ours, so that a later start or down knows where to look. */
+static void remember_first(const struct daemon *d)
+{
+	struct carried carried;
+
+	if (carried_read(&d->paths, &carried) == -ENOENT)
+		remember(d, d->g);
+	carried_done(&carried);
+}
+
 /* With what is now known of the host: names and ports that others hold, overlaps. */
 static void load_with_facts(struct daemon *d, const struct facts *facts)
 {
@@ -270,6 +287,7 @@ static void load_with_facts(struct daemon *d, const struct facts *facts)
 		d->g = g;
 		d->accept = !g->fallback && !diags.errors;
 		await_confirmation(d, facts);
+		remember_first(d);
 	} else if (!d->unusable) {
 		lifecycle_log_diags(&diags);
 		log_line(LOG_ERR, "the configuration does not fit this host; changing nothing "
@@ -514,13 +532,6 @@ void lifecycle_endpoints_changed(void *owner)
 }
 
 /* ---- replacing ---- */
-
-static void remember(const struct daemon *d, const struct gateway *g)
-{
-	if (carried_write(&d->paths, g->site) != 0)
-		log_line(LOG_WARNING, "cannot store what the boot guard keeps below %s",
-			 d->paths.state_dir);
-}
 
 /* The pass that is running may refer to it. */
 static void retire(struct daemon *d, struct gateway *g)

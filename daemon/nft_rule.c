@@ -108,11 +108,11 @@ static bool is_device(const char *line, struct nft_rule *r)
 	if (strcmp(line, "oif lo accept") == 0)
 		return true;
 	r->kind = NFT_RULE_OIF_PREFIX;
-	if (sscanf(line, "oif prefix=%79s accept", r->target) == 1)
+	if (sscanf(line, "oif prefix=%15s accept", r->target) == 1)
 		return true;
 	r->kind = NFT_RULE_MSS;
 	r->iif = strncmp(line, "mss iif", 7) == 0;
-	return sscanf(line, r->iif ? "mss iif prefix=%79s" : "mss oif prefix=%79s", r->target) == 1;
+	return sscanf(line, r->iif ? "mss iif prefix=%15s" : "mss oif prefix=%15s", r->target) == 1;
 }
 
 int nft_rule_parse(const char *line, struct nft_rule *ret)

@@ -28,6 +28,7 @@
 #define QUIET_PPS	 20
 #define QUIET_TUNNEL_PPS 40
 #define STOP_WAIT_MS	 2000
+#define LOGGED_MAX	 200
 
 enum stage { STAGE_IDLE, STAGE_OBSERVE, STAGE_APPLY };
 
@@ -358,22 +359,29 @@ static void keep_pending(struct reconcile *r)
 	}
 }
 
+/* Many are told by their number only. What waits for another op that failed is no news. */
 static void log_ops(struct reconcile *r, const struct op *ops, size_t n)
 {
+	size_t made = 0, failed = 0;
+
 	for (size_t i = 0; i < n; i++) {
+		bool waits = ops[i].error == -ECANCELED;
+		size_t *count = ops[i].error ? &failed : &made;
 		struct text line = {0};
 
-		if (ops[i].error) {
+		*count += !waits;
+		if (ops[i].error && (waits || failed <= LOGGED_MAX)) {
 			plan_print_failure(&ops[i], &line);
-			log_line(LOG_WARNING, "failed: %s", text_str(&line));
-		} else if (n <= 200) {
+			log_line(waits ? LOG_DEBUG : LOG_WARNING, "failed: %s", text_str(&line));
+		} else if (!ops[i].error && n <= LOGGED_MAX) {
 			plan_print_op(&ops[i], &line);
 			log_line(LOG_INFO, "%s", text_str(&line));
 		}
 		text_done(&line);
 	}
-	if (n > 200)
-		log_line(LOG_INFO, "%zu changes made", n);
+	if (n > LOGGED_MAX)
+		log_line(failed ? LOG_WARNING : LOG_INFO, "%zu changes made, %zu failed", made,
+			 failed);
 }
 
 static void apply_next(struct reconcile *r);

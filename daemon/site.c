@@ -255,6 +255,15 @@ static void take_networks(struct site_build *b, struct peer *p)
 
 /* ---- one peer ---- */
 
+static bool has_error(const struct site_build *b, const char *peer)
+{
+	for (size_t i = 0; i < b->diags->n; i++)
+		if (b->diags->items[i].level == DIAG_ERROR && b->diags->items[i].peer &&
+		    strcmp(b->diags->items[i].peer, peer) == 0)
+			return true;
+	return false;
+}
+
 static const struct card *find_card(struct site_build *b, const struct config_peer *cp)
 {
 	const struct card *found = NULL;
@@ -270,7 +279,8 @@ static const struct card *find_card(struct site_build *b, const struct config_pe
 		}
 		found = b->in->cards[i];
 	}
-	if (!found)
+	/* A card that is there and in error has been complained of. */
+	if (!found && !has_error(b, cp->id))
 		COMPLAIN(b, DIAG_ERROR, &cp->at, cp->id,
 			 "no card for peer %s in peers.d; ask its operator for the output of "
 			 "'wgscalectl card'",

@@ -397,13 +397,24 @@ static void load_lanes(struct loader *b)
 	size_t len;
 	uint64_t v;
 
+	struct diag_at at = {.file = join(&l->arena, b->paths->state_dir, "lanes")};
+	int r;
+
 	l->auto_lanes = state_propose_lanes();
-	if (read_text(join(&l->arena, b->paths->state_dir, "lanes"), STATE_FILE_MAX, &l->arena,
-		      &text, &len))
+	r = read_text(at.file, STATE_FILE_MAX, &l->arena, &text, &len);
+	if (r == -ENOENT)
 		return;
-	text[strcspn(text, "\n")] = '\0';
-	if (!text_parse_u64(text, 1, MODEL_LANES_MAX, &v))
+	if (!r) {
+		text[strcspn(text, "\n")] = '\0';
+		r = text_parse_u64(text, 1, MODEL_LANES_MAX, &v);
+	}
+	if (!r)
 		l->auto_lanes = (unsigned int)v;
+	else if (!l->config->lanes)
+		diag_add(b->diags, DIAG_WARNING, &at,
+			 "no number of lanes from 1 to %u: 'lanes: auto' now stands for %u; write "
+			 "the number into the site file",
+			 MODEL_LANES_MAX, l->auto_lanes);
 }
 
 /* Where the accepted configuration is; "accepted.old" after a crash between two renames. */
