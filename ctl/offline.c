@@ -594,11 +594,11 @@ enum ctl_exit offline_down(const struct ctl *ctl)
 	if (o.loaded)
 		build(&o, NULL, true);
 	/* The file may have been edited since its numbers were used. */
-	known = carried_read(&ctl->paths, &carried) == 0;
+	known = carried_read(&ctl->paths, &carried) == 0 && !carried.empty;
 	own = ownership(known ? &carried.config : o.loaded ? o.loaded->config : NULL);
 	code = ask_down(ctl, o.site) ? down(ctl, &own) : CTL_FAILED;
-	if (code == CTL_FINE && carried_clear(&ctl->paths) != 0)
-		ctl_say("%s/networks cannot be removed: the next start goes by its numbers of "
+	if (code == CTL_FINE && known && carried_set_empty(&ctl->paths) != 0)
+		ctl_say("%s/networks cannot be written: the next start goes by its numbers of "
 			"tables and rules",
 			ctl->paths.state_dir);
 	carried_done(&carried);

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define FILE_MAX (8u << 20)
 
@@ -52,6 +51,10 @@ static int take_line(struct carried *c, char *line)
 	if (!value)
 		return -EINVAL;
 	*value++ = '\0';
+	if (strcmp(line, "kernel") == 0 && strcmp(value, "empty") == 0) {
+		c->empty = true;
+		return 0;
+	}
 	if (strcmp(line, "own") == 0 || strcmp(line, "net") == 0) {
 		if (addr_parse_prefix(value, &prefix) != 0)
 			return -EINVAL;
@@ -106,13 +109,21 @@ int carried_read(const struct paths *p, struct carried *ret)
 	return -EBADMSG;
 }
 
-int carried_clear(const struct paths *p)
+int carried_set_empty(const struct paths *p)
 {
-	struct text path = {0};
-	int err = unlink(path_of(p, &path)) && errno != ENOENT ? -errno : 0;
+	struct text path = {0}, out = {0};
+	char *text = NULL;
+	size_t len;
+	int err = text_read_file(path_of(p, &path), FILE_MAX, &text, &len);
 
+	if (!err) {
+		text_printf(&out, "%skernel empty\n", text);
+		err = state_write_file(path.s, text_str(&out), out.len, 0600);
+	}
+	free(text);
+	text_done(&out);
 	text_done(&path);
-	return err;
+	return err == -ENOENT ? 0 : err;
 }
 
 bool carried_has(const struct carried *c, const struct prefix *net)

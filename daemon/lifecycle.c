@@ -150,6 +150,12 @@ static struct gateway *load_accepted(const struct paths *p, const struct facts *
 	return g;
 }
 
+/* Others than those of what the kernel has would orphan that. */
+static bool may_have_numbers(const struct gateway *g, const struct carried *carried)
+{
+	return !carried || carried->empty || same_numbers(g->site->config, &carried->config);
+}
+
 /* The configuration accepted last, as far as it fits: NULL if it does not. `was` is the same, built
  * without facts; `carried` is what of it was carried, NULL: not known. */
 static struct gateway *fall_back(const struct paths *p, const struct facts *facts,
@@ -159,7 +165,7 @@ static struct gateway *fall_back(const struct paths *p, const struct facts *fact
 
 	if (!g)
 		return NULL;
-	if (carried && !same_numbers(g->site->config, &carried->config)) {
+	if (!may_have_numbers(g, carried)) {
 		gateway_free(g);
 		return NULL;
 	}
@@ -178,7 +184,7 @@ static struct gateway *load(const struct paths *p, const struct facts *facts, st
 
 	if (!over || !was)
 		g = gateway_load(p, false, true, facts, diags);
-	if (g && carried && !same_numbers(g->site->config, &carried->config)) {
+	if (g && !may_have_numbers(g, carried)) {
 		numbers_changed(diags, g->site->config, DOWN_FIRST);
 		gateway_free(g);
 		g = NULL;
@@ -265,7 +271,7 @@ static void remember_first(const struct daemon *d)
 {
 	struct carried carried;
 
-	if (carried_read(&d->paths, &carried) == -ENOENT)
+	if (carried_read(&d->paths, &carried) == -ENOENT || carried.empty)
 		remember(d, d->g);
 	carried_done(&carried);
 }
@@ -393,6 +399,19 @@ static void free_retired(struct daemon *d)
 	d->retired = NULL;
 }
 
+static void tell_empty(const struct daemon *d)
+{
+	struct carried carried;
+
+	if (carried_read(&d->paths, &carried) == 0 && !carried.empty &&
+	    carried_set_empty(&d->paths) != 0)
+		log_line(LOG_WARNING,
+			 "cannot write %s/networks: the next start goes by its "
+			 "numbers of tables and rules",
+			 d->paths.state_dir);
+	carried_done(&carried);
+}
+
 static void tell_ready(struct daemon *d)
 {
 	if (!d->ready)
@@ -421,11 +440,8 @@ static void hook_pass_done(void *owner, bool settled)
 				 d->paths.state_dir, strerror(-err));
 		d->accept = false;
 	}
-	if (settled && d->down && carried_clear(&d->paths) != 0)
-		log_line(LOG_WARNING,
-			 "cannot remove %s/networks: the next start goes by its "
-			 "numbers of tables and rules",
-			 d->paths.state_dir);
+	if (settled && d->down)
+		tell_empty(d);
 	tell_ready(d);
 	check_waiters(d, true);
 }
@@ -638,8 +654,8 @@ enum reload_result lifecycle_reload(struct daemon *d, bool force, unsigned int c
 	d->accept = true;
 	if (!d->before)
 		d->before_down = d->down;
-	if (!same_numbers(g->site->config, d->g->site->config))
-		remember(d, g); /* before the kernel has objects with them */
+	if (d->down)
+		remember(d, g); /* with its numbers, before the kernel has objects with them */
 	/* A second reload before the confirmation still goes back to the first configuration. */
 	switch_to(d, g, confirm_s && !d->before);
 	return RELOAD_OK;

@@ -206,6 +206,8 @@ static void test_carried(void **state)
 	struct carried c;
 
 	assert_int_equal(carried_read(&paths, &c), -ENOENT);
+	assert_int_equal(carried_set_empty(&paths), 0);
+	assert_int_equal(carried_read(&paths, &c), -ENOENT);
 	assert_int_equal(addr_parse_prefix("fd00::/32", &net), 0);
 	site_hold(g->site, &net);
 	assert_int_equal(carried_write(&paths, g->site), 0);
@@ -224,9 +226,17 @@ static void test_carried(void **state)
 		assert_int_equal(carried_read(&paths, &c), -EBADMSG);
 		assert_int_equal(c.n_networks, 0);
 	}
-	assert_int_equal(carried_clear(&paths), 0);
-	assert_int_equal(carried_clear(&paths), 0);
-	assert_int_equal(carried_read(&paths, &c), -ENOENT);
+	assert_int_equal(carried_write(&paths, g->site), 0);
+	assert_int_equal(carried_set_empty(&paths), 0);
+	assert_int_equal(carried_set_empty(&paths), 0);
+	assert_int_equal(carried_read(&paths, &c), 0);
+	assert_true(c.empty);
+	assert_int_equal(c.n_networks, 3);
+	carried_done(&c);
+	assert_int_equal(carried_write(&paths, g->site), 0);
+	assert_int_equal(carried_read(&paths, &c), 0);
+	assert_false(c.empty);
+	carried_done(&c);
 	gateway_free(g);
 }
 
