@@ -165,7 +165,8 @@ clean:
 help:
 	@echo "make            wgscaled and wgscalectl, in $(O)/"
 	@echo "make demo       two gateways in a virtual machine, real traffic, a short story"
-	@echo "make check      all tests but the campaigns (check-long)"
+	@echo "make check      within half an hour: units, and the main cases in virtual machines"
+	@echo "make check-long every case on every kernel, and the campaigns: hours"
 	@echo "make lint analyze unit   the parts of check that need no virtual machine"
 	@echo "make install    DESTDIR, PREFIX, UNITDIR and more; uninstall undoes it"
 	@echo "V=1 shows the commands, O=DIR builds elsewhere, DEPS=no installs no packages"

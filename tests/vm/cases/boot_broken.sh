@@ -6,7 +6,7 @@
 # init: systemd
 # preboot: yes
 # timeout: 300
-# check: 6.1
+# check: no
 # shellcheck source=../boot.sh
 . "$REPO/tests/vm/boot.sh"
 

@@ -6,7 +6,7 @@
 # init: systemd
 # preboot: yes
 # timeout: 400
-# check: 6.1
+# check: no
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 # shellcheck source=../booted.sh

@@ -4,7 +4,7 @@
 #
 # An underlay of IPv6 alone, and a name as the endpoint. Name service is dead when milan starts,
 # and comes; then turin comes back with another address, which only its name tells.
-# check: 6.12
+# check: no
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 

@@ -5,7 +5,7 @@
 # milan is behind a router that masquerades; turin never learns an endpoint but by being called.
 # The router reboots with other ports, then with another address. Inside, turin's hosts are reached
 # from, and masqueraded by, their gateway: replies take their flow's own tunnel.
-# check: 6.1
+# check: no
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 

@@ -7,7 +7,7 @@
 # The units below a real systemd: the guard before the network, the daemon in its sandbox ready,
 # reloaded, refused, degraded; and neighbours that restart leave what is ours alone, or it comes
 # back. Turin is the machine itself, milan a namespace.
-# check: 6.12
+# check: no
 
 # shellcheck source=../booted.sh
 . "$REPO/tests/vm/booted.sh"
