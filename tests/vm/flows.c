@@ -67,14 +67,17 @@ static int bound(int type, int family, int port)
 {
 	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
 	struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	/* A stalled process must not look like a lost packet: the default holds a few hundred. */
+	/* A stall must not look like a lost packet. The defaults hold a few hundred, and what was
+	 * sent counts until it has arrived: namespaces and tunnels keep the sender's account. */
 	int fd = socket(family, type | SOCK_NONBLOCK, 0), one = 1, room = 16 << 20;
 
 	if (fd < 0)
 		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (type == SOCK_DGRAM)
+	if (type == SOCK_DGRAM) {
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+	}
 	if (family == AF_INET6 ? bind(fd, (void *)&a6, sizeof(a6))
 			       : bind(fd, (void *)&a4, sizeof(a4)))
 		die("bind");
@@ -91,7 +94,8 @@ static void echo_udp(int fd)
 	ssize_t n;
 
 	while ((n = recvfrom(fd, buf, sizeof(buf), 0, (void *)&from, &len)) >= 0) {
-		sendto(fd, buf, (size_t)n, 0, (void *)&from, len);
+		if (sendto(fd, buf, (size_t)n, 0, (void *)&from, len) < 0)
+			perror("an echo is lost here");
 		len = sizeof(from);
 	}
 }

@@ -78,9 +78,6 @@ drops() {
 				.key as \$way | .value | to_entries[] |
 				select((.key | test(\"drop|error\")) and .value > 0) |
 				\"\(\$dev) \(\$way) \(.key): \(.value)\""
-			perl -lane "\$. > 1 and \$f += hex \$F[6], \$d += hex \$F[11];
-				END { print \"neighbours: \$f failed, \$d packets discarded\" if \$f + \$d }" \
-				/proc/net/stat/arp_cache /proc/net/stat/ndisc_cache
 			nstat -az | grep -E "Discard|NoRoute|bufErrors|OutDestUnreach|BacklogDrop" |
 				grep -vE " 0 +0.0"' | sed "s/^/$ns: /"
 	done
