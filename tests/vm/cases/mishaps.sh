@@ -146,9 +146,9 @@ check "milan answers" eventually 30 lan_ping turin milan
 say "--- decisions while a confirmation is waited for"
 check "standby" ctl turin standby milan
 site_file turin 4 "${milan%\}}, mtu: 1300}"
-check "a reload to be confirmed" ctl turin reload --confirm 6
+check "a reload to be confirmed" ctl turin reload --confirm 10
 check "activate" ctl turin activate milan
-check "it goes back" eventually 20 not mtu_is 1300
+check "it goes back" eventually 30 not mtu_is 1300
 check "settled" wait_settled turin
 check "activate stands" traffic_is turin on
 check "milan answers" eventually 10 lan_ping turin milan
