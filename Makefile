@@ -68,8 +68,8 @@ $(O)/%.o: %.c
 
 # A unit test says what it links besides the core in a line "// link: daemon/x.o ... -lfoo". What
 # several of them share is a prerequisite of all: of many sources, gcc notes one's headers only.
-$(O)/tests/unit/%: tests/unit/%.c $(wildcard tests/*.[ch] tests/unit/*.h) $(O)/libcore.a $(SHARED_O) $(ADAPT_O) $(EDGE_O) \
-		$(CTL_O)
+$(O)/tests/unit/%: tests/unit/%.c $(wildcard tests/*.[ch] tests/unit/*.h) $(O)/libcore.a \
+		$(SHARED_O) $(ADAPT_O) $(EDGE_O) $(CTL_O)
 	$(call say,TEST,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -o $@ $< \
 		$$(sed -n 's,^// link: ,,p' $< | sed -E 's,\b(daemon|ctl)/,$(O)/\1/,g') \

@@ -174,8 +174,7 @@ static enum ctl_exit print_card(const struct ctl *ctl, const struct site *site)
 
 	if (r == -EBADMSG) {
 		ctl_say("%s/serial does not hold the serial of a card; remove it, and the next "
-			"card "
-			"is number 1 again",
+			"card is number 1 again",
 			ctl->paths.state_dir);
 		return CTL_FAILED;
 	}
