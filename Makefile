@@ -24,7 +24,7 @@ CORE     = arena text addr diag key config config_net config_yaml card keys pair
 # One kernel interface each.
 ADAPTERS = nl nl_events wg rtnl rtnl_encode nft nft_expr nft_set nft_txn sysctl ethtool ethtool_nic kernel
 # Files and the rest of the outside, shared by daemon and control tool.
-SHARED   = state carried
+SHARED   = state carried unconfirmed
 EDGES    = main lifecycle guard gateway monitor endpoints reconcile watch worker control \
 	   service log probe resolve
 CTL      = main client render table commands offline

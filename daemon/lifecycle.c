@@ -16,6 +16,7 @@
 
 #include "carried.h"
 #include "log.h"
+#include "unconfirmed.h"
 
 #define MOVES_TOGETHER_S 0.02
 #define DOWN_FIRST	 "run 'wgscalectl down' first, then reload"
@@ -178,7 +179,7 @@ static struct gateway *fall_back(const struct paths *p, const struct facts *fact
 static struct gateway *load(const struct paths *p, const struct facts *facts, struct diags *diags)
 {
 	unsigned int left_s;
-	bool over = state_unconfirmed(p, &left_s) && !left_s;
+	bool over = unconfirmed_read(p, &left_s) && !left_s;
 	struct gateway *was = load_accepted(p, NULL), *g = NULL;
 	struct carried memory, *carried = carried_read(p, &memory) == 0 ? &memory : NULL;
 
@@ -231,7 +232,7 @@ static void confirm_within(struct daemon *d, unsigned int seconds)
 /* The files count again. That they do not at the next start is the worst that can come of it. */
 static void clear_unconfirmed(struct daemon *d)
 {
-	int err = state_clear_unconfirmed(&d->paths);
+	int err = unconfirmed_clear(&d->paths);
 
 	if (err)
 		log_line(LOG_WARNING,
@@ -245,7 +246,7 @@ static void await_confirmation(struct daemon *d, const struct facts *facts)
 {
 	unsigned int left_s;
 
-	if (d->before || d->g->fallback || !state_unconfirmed(&d->paths, &left_s))
+	if (d->before || d->g->fallback || !unconfirmed_read(&d->paths, &left_s))
 		return;
 	d->before = load_before(&d->paths, facts, d->g);
 	if (!d->before) {
@@ -640,7 +641,7 @@ enum reload_result lifecycle_reload(struct daemon *d, bool force, unsigned int c
 		gateway_free(g);
 		return RELOAD_FAILED;
 	}
-	if (confirm_s && state_write_unconfirmed(&d->paths, confirm_s) != 0) {
+	if (confirm_s && unconfirmed_write(&d->paths, confirm_s) != 0) {
 		*ret_why =
 			"that it is to be confirmed cannot be stored, and a restart would keep it";
 		gateway_free(g);
@@ -671,7 +672,7 @@ static void forget_before(struct daemon *d)
 
 int lifecycle_confirm(struct daemon *d)
 {
-	int err = state_clear_unconfirmed(&d->paths);
+	int err = unconfirmed_clear(&d->paths);
 
 	if (err || !d->before)
 		return err;

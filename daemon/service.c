@@ -15,6 +15,7 @@
 
 #include "flow.h"
 #include "log.h"
+#include "unconfirmed.h"
 
 #define PING_COUNT_DEFAULT 3
 #define PING_COUNT_MAX	   20
@@ -523,7 +524,7 @@ static void method_confirm(void *owner, struct control_call *call, json_t *in)
 	int err;
 
 	/* A daemon that has just started knows of it from the file only. */
-	if (!d->before && !(state_unconfirmed(&d->paths, &left_s) && left_s)) {
+	if (!d->before && !(unconfirmed_read(&d->paths, &left_s) && left_s)) {
 		control_error_strings(call, "io.wgscale.Refused", "reason",
 				      "there is nothing to confirm", "hint",
 				      "it has been confirmed, or gone back, already", NULL);

@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "state.h"
@@ -561,6 +560,15 @@ int state_write_file(const char *path, const void *data, size_t len, unsigned in
 	return r;
 }
 
+int state_remove_file(const char *path)
+{
+	struct arena a = {0};
+	int r = unlink(path) ? -errno : sync_folder(folder_of(&a, path));
+
+	arena_done(&a);
+	return r;
+}
+
 static int make_folder(const char *path)
 {
 	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
@@ -714,74 +722,6 @@ int state_card_serial(const struct paths *p, uint64_t digest, uint64_t *ret_seri
 	}
 	*ret_serial = serial;
 	return 0;
-}
-
-/* free() it; NULL: it cannot be read. */
-static char *boot_id(void)
-{
-	char *id;
-	size_t len;
-
-	if (text_read_file("/proc/sys/kernel/random/boot_id", 64, &id, &len))
-		return NULL;
-	id[strcspn(id, "\n")] = '\0';
-	return id;
-}
-
-static uint64_t boottime_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec;
-}
-
-int state_write_unconfirmed(const struct paths *p, unsigned int seconds)
-{
-	char *boot = boot_id();
-	struct text t = {0};
-	int r = -EIO;
-
-	if (boot) {
-		text_printf(&t, "%s %llu\n", boot, (unsigned long long)(boottime_s() + seconds));
-		r = write_state(p, "unconfirmed", &t);
-	}
-	text_done(&t);
-	free(boot);
-	return r;
-}
-
-int state_clear_unconfirmed(const struct paths *p)
-{
-	struct arena a = {0};
-	int r = unlink(join(&a, p->state_dir, "unconfirmed")) && errno != ENOENT ? -errno : 0;
-
-	if (!r)
-		r = sync_folder(p->state_dir);
-	arena_done(&a);
-	return r == -ENOENT ? 0 : r;
-}
-
-bool state_unconfirmed(const struct paths *p, unsigned int *ret_left_s)
-{
-	struct arena a = {0};
-	char *text = NULL, *end, *boot = boot_id();
-	uint64_t end_s = 0, now_s = boottime_s();
-	size_t len;
-	int r = read_text(join(&a, p->state_dir, "unconfirmed"), STATE_FILE_MAX, &a, &text, &len);
-
-	*ret_left_s = 0;
-	if (!r && boot) {
-		text[strcspn(text, "\n")] = '\0';
-		end = text;
-		strsep(&end, " ");
-		if (end && !strcmp(text, boot) && !text_parse_u64(end, 1, UINT32_MAX, &end_s) &&
-		    end_s > now_s)
-			*ret_left_s = (unsigned int)(end_s - now_s);
-	}
-	free(boot);
-	arena_done(&a);
-	return r != -ENOENT;
 }
 
 static const char *traffic_word(enum traffic t)

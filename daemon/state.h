@@ -7,7 +7,7 @@
  *   STATE/lanes         the number `lanes: auto` stands for, written by `wgscalectl card`
  *   STATE/serial        serial and digest of our last card
  *   STATE/traffic       activate/standby by the operator: "PEER on|off FILE-VALUE" per line
- *   STATE/unconfirmed   until when what was loaded is to be confirmed: boot id, CLOCK_BOOTTIME
+ *   STATE/unconfirmed   until when what was loaded is to be confirmed, see unconfirmed.h
  *   STATE/networks      what was carried, see carried.h
  */
 #ifndef WGSCALE_STATE_H
@@ -75,14 +75,10 @@ int state_card_serial(const struct paths *p, uint64_t digest, uint64_t *ret_seri
 /* Remembers activate/standby for a peer (`file` is what the site file says). */
 int state_write_traffic(const struct paths *p, const char *peer, enum traffic traffic,
 			enum traffic file);
-/* What was loaded last is to be confirmed within that time; neither a restart nor a reboot does. */
-int state_write_unconfirmed(const struct paths *p, unsigned int seconds);
-int state_clear_unconfirmed(const struct paths *p);
-/* false: nothing is to be confirmed. *ret_left_s: of the time; 0 when it is over, as it is in
- * another boot, and if it cannot be read. */
-bool state_unconfirmed(const struct paths *p, unsigned int *ret_left_s);
 /* Writes a file whole or not at all. */
 int state_write_file(const char *path, const void *data, size_t len, unsigned int mode);
+/* Removes a file, for good also after a crash. -ENOENT: there is none. */
+int state_remove_file(const char *path);
 
 /* Number of lanes `lanes: auto` proposes on this machine: online CPUs, at least 2, at most 16. */
 unsigned int state_propose_lanes(void);

@@ -477,46 +477,6 @@ static void test_traffic(void **state)
 	assert_int_equal(f.l->traffic[0].traffic, TRAFFIC_OFF);
 }
 
-static void test_unconfirmed(void **state)
-{
-	unsigned int left_s = 7;
-
-	assert_false(state_unconfirmed(&f.paths, &left_s));
-	assert_int_equal(left_s, 0);
-	assert_int_equal(state_clear_unconfirmed(&f.paths), 0);
-	assert_int_equal(state_write_unconfirmed(&f.paths, 600), 0);
-	assert_true(state_unconfirmed(&f.paths, &left_s));
-	assert_in_range(left_s, 595, 600);
-	assert_int_equal(state_write_unconfirmed(&f.paths, 60), 0);
-	assert_true(state_unconfirmed(&f.paths, &left_s));
-	assert_in_range(left_s, 55, 60);
-	assert_int_equal(state_clear_unconfirmed(&f.paths), 0);
-	assert_false(state_unconfirmed(&f.paths, &left_s));
-}
-
-/* Over, of another boot, or unreadable: the time is over, but something is to be confirmed. */
-static void test_unconfirmed_over(void **state)
-{
-	static const char *const texts[] = {"00000000-0000-0000-0000-000000000000 4000000000\n",
-					    "",
-					    "\n",
-					    " \n",
-					    "nonsense\n",
-					    "4000000000\n"};
-	unsigned int left_s;
-
-	assert_int_equal(state_write_unconfirmed(&f.paths, 0), 0);
-	left_s = 7;
-	assert_true(state_unconfirmed(&f.paths, &left_s));
-	assert_int_equal(left_s, 0);
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		put("lib/unconfirmed", texts[i], 0644);
-		left_s = 7;
-		assert_true(state_unconfirmed(&f.paths, &left_s));
-		assert_int_equal(left_s, 0);
-	}
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -544,8 +504,6 @@ int main(void)
 		TEST(test_lanes),
 		TEST(test_serial),
 		TEST(test_traffic),
-		TEST(test_unconfirmed),
-		TEST(test_unconfirmed_over),
 	};
 
 	return keys_init() || cmocka_run_group_tests(tests, NULL, NULL);
