@@ -180,7 +180,9 @@ worst=$(rtnl_worst)
 say "flooded lane: $(($(received wgs3) - before)) packets meanwhile"
 check "the flood was on that lane" test "$(received wgs3)" -gt $((before + 1000))
 rtnl_free "a peer is removed" "$worst"
-check "its entries allow nothing" grep -q "(none)" <(in_gw turin wg show all allowed-ips)
+# On the flooded lane the entry stays until the flood pauses, which a slow machine may do by itself.
+check_not "what is left of it allows nothing" grep -F 10.2.0.0/16 \
+	<(in_gw turin wg show all allowed-ips)
 check_not "milan is gone" lan_ping milan turin
 check "rome's other flows go on" lan_ping rome turin -c 3 -i 0.2 -W 3
 flood_stop
