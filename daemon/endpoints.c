@@ -102,10 +102,10 @@ static struct sockep endpoint_at(const struct peer_run *run, const struct tunnel
 	};
 }
 
-/* Something is heard of it: whatever endpoint it has is right. */
-static bool heard(const struct tunnel_run *run, uint64_t now_ms)
+/* Whatever endpoint it has is right. */
+static bool answers(const struct tunnel_run *run, uint64_t now_ms)
 {
-	return run->health.heard_ms && now_ms - run->health.heard_ms < TRY_MS;
+	return health_answers(&run->health, TRY_MS, now_ms);
 }
 
 static bool try_next(struct peer_run *run, const struct tunnel *t, struct tunnel_run *tr,
@@ -120,7 +120,7 @@ static bool try_next(struct peer_run *run, const struct tunnel *t, struct tunnel
 		tr->tried_ms = now_ms;
 		return true;
 	}
-	if (heard(tr, now_ms)) {
+	if (answers(tr, now_ms)) {
 		tr->tried_ms = now_ms;
 		return false;
 	}
@@ -200,7 +200,7 @@ static bool assign(struct endpoints *e, uint64_t now_ms)
 
 		for (size_t t = 0; t < p->n_tunnels; t++) {
 			changed |= try_next(run, &p->tunnels[t], &run->tunnels[t], now_ms);
-			silent = silent || !heard(&run->tunnels[t], now_ms);
+			silent = silent || !answers(&run->tunnels[t], now_ms);
 		}
 		for (size_t n = 0; silent && n < e->peers[i].n; n++)
 			ask(e, i, n, now_ms);

@@ -162,6 +162,21 @@ static bool alive_by_handshake(const struct health *h, uint64_t now_ms)
 	return !h->probed && now_ms < h->alive_ms;
 }
 
+void health_moved(struct health *h, bool sent_data, bool received, uint64_t now_ms)
+{
+	if (received)
+		h->asked_ms = 0;
+	else if (sent_data && !h->asked_ms)
+		h->asked_ms = now_ms;
+}
+
+bool health_answers(const struct health *h, uint32_t within_ms, uint64_t now_ms)
+{
+	if (h->heard_ms && now_ms - h->heard_ms < within_ms)
+		return true;
+	return alive_by_handshake(h, now_ms) && (!h->asked_ms || now_ms - h->asked_ms < within_ms);
+}
+
 /* The peer says that it does not hear us, and nothing shows the contrary. */
 static bool denied(const struct health *h, const struct health_config *c, uint64_t now_ms)
 {

@@ -59,6 +59,7 @@ struct health {
 	bool peer_hears;	 /* what it said */
 	uint8_t requests;	 /* since its daemon was last silent */
 	uint64_t alive_ms;	 /* unprobed: the last handshake is good until then */
+	uint64_t asked_ms;	 /* data were sent since, and nothing at all came; 0: no */
 	uint64_t up_ms;		 /* when it last began to carry */
 	uint64_t calm_ms;	 /* since when hold_ms is what it is, while it carries */
 	uint64_t hold_ms;	 /* to be spent in TRYING, grows while flapping */
@@ -93,6 +94,17 @@ bool health_tick(struct health *h, const struct health_config *c, uint64_t now_m
 void health_sent(struct health *h, uint16_t seq, uint64_t now_ms);
 
 bool health_usable(const struct health *h);
+/*
+ * What the counters say of the endpoint, for health_answers() alone: data were sent, anything
+ * authenticated came (a keepalive will do).
+ */
+void health_moved(struct health *h, bool sent_data, bool received, uint64_t now_ms);
+/*
+ * Is the endpoint right, as far as anybody can tell? Heard within that time; or, without probes,
+ * the last handshake is good and no data have gone unanswered for that time: it may have nothing
+ * to say.
+ */
+bool health_answers(const struct health *h, uint32_t within_ms, uint64_t now_ms);
 /* What to tell the peer: was it heard within the last fail - 1 intervals? One less than for DOWN,
  * so that a dead direction is told to the peer when its own replies are overdue. */
 bool health_hears(const struct health *h, const struct health_config *c, uint64_t now_ms);

@@ -257,6 +257,37 @@ static void test_unprobed(void **state)
 	assert_int_equal(health_loss_percent(&h), 0);
 }
 
+/* Whether its endpoint is right: a tunnel that cannot be probed may have nothing to say. */
+static void test_answers(void **state)
+{
+	const uint32_t within = 12000;
+	struct health h;
+
+	health_init(&h, false, false, T0);
+	assert_false(health_answers(&h, within, T0));
+	health_handshake(&h, 0, T0);
+	assert_true(health_answers(&h, within, T0 + within));
+	assert_true(health_answers(&h, within, T0 + HEALTH_HANDSHAKE_MS - 1));
+	assert_false(health_answers(&h, within, T0 + HEALTH_HANDSHAKE_MS));
+
+	/* Data that nothing comes back for, until something does. */
+	health_moved(&h, false, false, T0 + 15000);
+	health_moved(&h, true, false, T0 + 20000);
+	health_moved(&h, true, false, T0 + 25000);
+	assert_true(health_answers(&h, within, T0 + 20000 + within - 1));
+	assert_false(health_answers(&h, within, T0 + 20000 + within));
+	health_moved(&h, true, true, T0 + 40000);
+	assert_true(health_answers(&h, within, T0 + 60000));
+
+	/* A probed one is asked all the time. */
+	health_init(&h, true, false, T0);
+	health_handshake(&h, 0, T0);
+	assert_false(health_answers(&h, within, T0));
+	health_data(&h, T0);
+	assert_true(health_answers(&h, within, T0 + within - 1));
+	assert_false(health_answers(&h, within, T0 + within));
+}
+
 static void test_window(void **state)
 {
 	struct health h;
@@ -748,6 +779,7 @@ int main(void)
 		cmocka_unit_test(test_new_stays_new),
 		cmocka_unit_test(test_adopted),
 		cmocka_unit_test(test_unprobed),
+		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_congested_hysteresis),
 		cmocka_unit_test(test_congested_needs_recent),
