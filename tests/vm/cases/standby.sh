@@ -4,7 +4,7 @@
 #
 # Two sites are joined by a tunnel of wg-quick's. wgscale comes beside it in standby, takes the
 # traffic over, one end after the other, gives it back, and goes without a trace.
-# check: 6.12
+# check: no
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 # shellcheck source=../flows.sh
