@@ -7,7 +7,6 @@
 #include "carried.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define FILE_MAX (8u << 20)
@@ -91,18 +90,20 @@ void carried_done(struct carried *c)
 
 int carried_read(const struct paths *p, struct carried *ret)
 {
-	char *text = NULL, *line, *save = NULL;
+	char *text, *line, *save = NULL;
 	struct text path = {0};
 	size_t len;
-	int err = text_read_file(path_of(p, &path), FILE_MAX, &text, &len);
+	int err;
 
-	text_done(&path);
 	memset(ret, 0, sizeof(*ret));
-	if (err)
+	err = state_read_file(path_of(p, &path), FILE_MAX, &ret->arena, &text, &len);
+	text_done(&path);
+	if (err) {
+		carried_done(ret);
 		return err;
+	}
 	for (line = strtok_r(text, "\n", &save); line && !err; line = strtok_r(NULL, "\n", &save))
 		err = take_line(ret, line);
-	free(text);
 	if (!err && ret->config.mark_mask && ret->config.table_base && ret->config.rule_base)
 		return 0;
 	carried_done(ret);
@@ -112,15 +113,16 @@ int carried_read(const struct paths *p, struct carried *ret)
 int carried_set_empty(const struct paths *p)
 {
 	struct text path = {0}, out = {0};
-	char *text = NULL;
+	struct arena a = {0};
+	char *text;
 	size_t len;
-	int err = text_read_file(path_of(p, &path), FILE_MAX, &text, &len);
+	int err = state_read_file(path_of(p, &path), FILE_MAX, &a, &text, &len);
 
 	if (!err) {
 		text_printf(&out, "%skernel empty\n", text);
 		err = state_write_file(path.s, text_str(&out), out.len, 0600);
 	}
-	free(text);
+	arena_done(&a);
 	text_done(&out);
 	text_done(&path);
 	return err == -ENOENT ? 0 : err;

@@ -70,8 +70,7 @@ static int read_fd(int fd, size_t max, struct arena *a, char **ret_text, size_t 
 	return 0;
 }
 
-static int read_text(const char *path, size_t max, struct arena *a, char **ret_text,
-		     size_t *ret_len)
+int state_read_file(const char *path, size_t max, struct arena *a, char **ret_text, size_t *ret_len)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), r;
 
@@ -176,7 +175,7 @@ static int load_site(struct loader *b)
 	size_t i;
 	int r;
 
-	r = read_text(path, CONFIG_FILE_MAX, &l->arena, &l->config_text, &l->config_len);
+	r = state_read_file(path, CONFIG_FILE_MAX, &l->arena, &l->config_text, &l->config_len);
 	if (r == -ENOENT && b->accepted)
 		return r;
 	if (r) {
@@ -222,7 +221,7 @@ static void load_card(struct loader *b, const char *folder, const char *name)
 	struct card *card, **slot;
 	char *text;
 	size_t len;
-	int r = read_text(path, CONFIG_FILE_MAX, &l->arena, &text, &len);
+	int r = state_read_file(path, CONFIG_FILE_MAX, &l->arena, &text, &len);
 
 	if (r) {
 		diag_add(b->diags, DIAG_ERROR, &at, "cannot read the card: %s",
@@ -374,8 +373,8 @@ static void load_traffic(struct loader *b)
 	char *text, *pos;
 	size_t len;
 
-	if (read_text(join(&l->arena, b->paths->state_dir, "traffic"), STATE_FILE_MAX, &l->arena,
-		      &text, &len))
+	if (state_read_file(join(&l->arena, b->paths->state_dir, "traffic"), STATE_FILE_MAX,
+			    &l->arena, &text, &len))
 		return;
 	for (pos = text; next_traffic(&pos, &line);) {
 		const struct config_peer *p = find_peer(l->config, line.peer);
@@ -400,7 +399,7 @@ static void load_lanes(struct loader *b)
 	int r;
 
 	l->auto_lanes = state_propose_lanes();
-	r = read_text(at.file, STATE_FILE_MAX, &l->arena, &text, &len);
+	r = state_read_file(at.file, STATE_FILE_MAX, &l->arena, &text, &len);
 	if (r == -ENOENT)
 		return;
 	if (!r) {
@@ -685,7 +684,7 @@ static int read_serial(const struct paths *p, struct arena *a, uint64_t *ret_ser
 {
 	char *text, *digest;
 	size_t len;
-	int r = read_text(join(a, p->state_dir, "serial"), STATE_FILE_MAX, a, &text, &len);
+	int r = state_read_file(join(a, p->state_dir, "serial"), STATE_FILE_MAX, a, &text, &len);
 
 	*ret_serial = *ret_digest = 0;
 	if (r)
@@ -745,7 +744,7 @@ int state_write_traffic(const struct paths *p, const char *peer, enum traffic tr
 	size_t len;
 	int r;
 
-	r = read_text(join(&a, p->state_dir, "traffic"), STATE_FILE_MAX, &a, &text, &len);
+	r = state_read_file(join(&a, p->state_dir, "traffic"), STATE_FILE_MAX, &a, &text, &len);
 	if (!r || r == -ENOENT) {
 		for (pos = text; pos && next_traffic(&pos, &line);)
 			if (strcmp(line.peer, peer))

@@ -75,6 +75,13 @@ int state_card_serial(const struct paths *p, uint64_t digest, uint64_t *ret_seri
 /* Remembers activate/standby for a peer (`file` is what the site file says). */
 int state_write_traffic(const struct paths *p, const char *peer, enum traffic traffic,
 			enum traffic file);
+/*
+ * Reads a whole file of at most `max` bytes into the arena, NUL-terminated. Regular files only, so
+ * that a pipe cannot hang the reader: -EINVAL, -EISDIR. -EFBIG when longer, -EILSEQ when it holds a
+ * NUL byte, -EAGAIN when it grew meanwhile, else -errno.
+ */
+int state_read_file(const char *path, size_t max, struct arena *a, char **ret_text,
+		    size_t *ret_len);
 /* Writes a file whole or not at all. */
 int state_write_file(const char *path, const void *data, size_t len, unsigned int mode);
 /* Removes a file, for good also after a crash. -ENOENT: there is none. */

@@ -81,14 +81,15 @@ static unsigned int left_s(char *line, const char *boot)
 
 bool unconfirmed_read(const struct paths *p, unsigned int *ret_left_s)
 {
-	char *text = NULL, *boot = boot_id();
+	struct arena a = {0};
 	struct text path = {0};
+	char *text, *boot = boot_id();
 	size_t len;
-	int r = text_read_file(path_of(p, &path), FILE_MAX, &text, &len);
+	int r = state_read_file(path_of(p, &path), FILE_MAX, &a, &text, &len);
 
 	*ret_left_s = !r && boot ? left_s(text, boot) : 0;
-	free(text);
 	free(boot);
 	text_done(&path);
+	arena_done(&a);
 	return r != -ENOENT;
 }

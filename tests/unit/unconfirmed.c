@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -74,6 +75,18 @@ static void test_over(void **state)
 	}
 }
 
+/* Nobody writes into it: to open it as any file would wait for ever. */
+static void test_pipe(void **state)
+{
+	unsigned int left_s = 7;
+
+	assert_int_equal(mkfifo(file, 0600), 0);
+	alarm(10);
+	assert_true(unconfirmed_read(&paths, &left_s));
+	alarm(0);
+	assert_int_equal(left_s, 0);
+}
+
 static void test_no_folder(void **state)
 {
 	unsigned int left_s = 7;
@@ -91,6 +104,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_left),
 		TEST(test_over),
+		TEST(test_pipe),
 		TEST(test_no_folder),
 	};
 
