@@ -3,8 +3,8 @@
  * DOC: Gives each tunnel an address to try. A peer's candidates are its endpoints in order, names
  * replaced by what they resolve to. A tunnel gets the first one; only when it has been silent for
  * a while does it get the next, and once round, names are asked for again. Names that do not
- * resolve (at boot, say) are asked again with growing pauses. It never touches a tunnel that is
- * heard: a roamed endpoint that answers needs no repair.
+ * resolve (at boot, say) are asked again with growing pauses. It never touches a tunnel that
+ * answers (health_answers()): a roamed endpoint needs no repair.
  */
 #include "endpoints.h"
 

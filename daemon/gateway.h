@@ -17,8 +17,8 @@ struct tunnel_run {
 	uint64_t probe_us;	/* when the last probe left */
 	uint64_t unanswered_ms; /* shakes hands but answers no probe since; 0: no */
 	uint64_t health_rx;	/* rx_bytes when the monitor last looked */
-	uint64_t health_tx;	/* tx_bytes when rx_bytes last changed */
 	uint64_t health_rx_ms;	/* when that was; 0: never */
+	uint64_t health_tx;	/* tx_bytes when rx_bytes had last changed */
 	struct sockep endpoint; /* where to find it; unset: not known */
 	bool move_endpoint;	/* replace what the kernel has */
 	unsigned int candidate; /* of peer_run.candidates */

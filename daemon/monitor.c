@@ -313,6 +313,7 @@ void monitor_sampled(struct monitor *m, const char *dev, const struct kernel_pee
 		size_t peer, index;
 		struct tunnel_run *run = gateway_find(m->g, dev, &samples[i].key, &peer);
 		uint64_t age_ms = UINT64_MAX;
+		bool came;
 
 		if (!run)
 			continue;
@@ -328,10 +329,11 @@ void monitor_sampled(struct monitor *m, const char *dev, const struct kernel_pee
 		    now_ms - run->health_rx_ms < (uint64_t)hc.fail * hc.interval_ms &&
 		    samples[i].rx_bytes >= run->health_rx + DATA_BYTES_MIN)
 			WITH_HEALTH(m, peer, index, health_data(&run->health, now_ms));
-		if (!run->health_rx_ms || samples[i].rx_bytes != run->health_rx)
+		came = !run->health_rx_ms || samples[i].rx_bytes != run->health_rx;
+		if (came)
 			run->health_tx = samples[i].tx_bytes;
 		health_moved(&run->health, samples[i].tx_bytes >= run->health_tx + DATA_BYTES_MIN,
-			     samples[i].rx_bytes != run->health_rx, now_ms);
+			     came, now_ms);
 		run->health_rx = samples[i].rx_bytes;
 		run->health_rx_ms = now_ms;
 	}
