@@ -115,6 +115,18 @@ deps-check:
 deps-demo:
 	@tests/deps build vm
 
+# ---- the kernel module ----
+
+# See module/README.md: headers of the kernel and its source have to be there.
+KVER         ?= $(shell uname -r)
+MODULE        = $(O)/module/$(KVER)/wireguard.ko
+
+module: $(MODULE)
+
+$(MODULE): $(wildcard module/*.[ch] module/patches/*/*) module/prepare module/Makefile
+	$(call say,MODULE,$@)
+	$(Q)$(MAKE) --no-print-directory -C module KVER=$(KVER) OUT=$(abspath $(@D)) V=$(V)
+
 # ---- installation ----
 
 PREFIX       ?= /usr/local
@@ -126,6 +138,9 @@ UNITDIR      ?= $(LIBDIR)/systemd/system
 SYSUSERSDIR  ?= $(LIBDIR)/sysusers.d
 TMPFILESDIR  ?= $(LIBDIR)/tmpfiles.d
 NETWORKDIR   ?= $(LIBDIR)/systemd/network
+MODPROBEDIR  ?= $(LIBDIR)/modprobe.d
+MODULEDIR    ?= /lib/modules/$(KVER)/updates
+DKMSDIR      ?= /usr/src/wgscale-$(VERSION)
 # NetworkManager reads no other place of programs.
 NMCONFDIR    ?= /usr/lib/NetworkManager/conf.d
 DOCDIR       ?= $(PREFIX)/share/doc/wgscale
@@ -159,6 +174,37 @@ uninstall:
 	rm -f $(INSTALLED:%=$(DESTDIR)%)
 	rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR) 2>/dev/null || true
 
+# The net under the module: whatever becomes of it, the stock one is loaded.
+install-loader:
+	install -D -m 0755 module/load-wireguard $(DESTDIR)$(LIBDIR)/wgscale/load-wireguard
+	install -d $(DESTDIR)$(MODPROBEDIR)
+	sed 's,@LIBDIR@,$(LIBDIR),' module/wgscale-modprobe.conf.in \
+		> $(DESTDIR)$(MODPROBEDIR)/wgscale.conf
+
+# For one kernel; install-dkms is for all, and those to come. It is in use once no WireGuard device
+# is left and the module is loaded again, at the latest after a reboot.
+install-module: $(MODULE) install-loader
+	install -d $(DESTDIR)$(MODULEDIR)
+	strip --strip-debug -o $(DESTDIR)$(MODULEDIR)/wgscale-wireguard.ko $(MODULE)
+	$(if $(DESTDIR),,depmod $(KVER))
+
+install-dkms: install-loader
+	install -d $(DESTDIR)$(DKMSDIR)
+	cp -r module/Makefile module/prepare module/*.[ch] module/patches $(DESTDIR)$(DKMSDIR)/
+	sed 's,@VERSION@,$(VERSION),; s,@DKMSDIR@,$(DKMSDIR),' module/dkms.conf.in \
+		> $(DESTDIR)$(DKMSDIR)/dkms.conf
+	$(if $(DESTDIR),,dkms remove wgscale/$(VERSION) --all >/dev/null 2>&1 || true)
+	$(if $(DESTDIR),,dkms add wgscale/$(VERSION) && dkms install wgscale/$(VERSION) -k $(KVER))
+
+# A module that is loaded stays until it is unloaded, or the machine boots again.
+uninstall-module:
+	$(if $(DESTDIR),,! command -v dkms >/dev/null || dkms remove wgscale/$(VERSION) --all || true)
+	rm -rf $(DESTDIR)$(DKMSDIR)
+	rm -f $(DESTDIR)$(MODPROBEDIR)/wgscale.conf $(DESTDIR)$(LIBDIR)/wgscale/load-wireguard \
+		$(DESTDIR)$(MODULEDIR)/wgscale-wireguard.ko
+	rmdir $(DESTDIR)$(LIBDIR)/wgscale 2>/dev/null || true
+	$(if $(DESTDIR),,depmod $(KVER))
+
 clean:
 	$(Q)rm -rf $(O)
 
@@ -169,9 +215,11 @@ help:
 	@echo "make check-long every case on every kernel, and the campaigns: hours"
 	@echo "make lint analyze unit   the parts of check that need no virtual machine"
 	@echo "make install    DESTDIR, PREFIX, UNITDIR and more; uninstall undoes it"
+	@echo "make module     the kernel module for KVER (this kernel), in $(O)/module/KVER/"
+	@echo "make install-module, install-dkms   for KVER; for all kernels. uninstall-module undoes both"
 	@echo "V=1 shows the commands, O=DIR builds elsewhere, DEPS=no installs no packages"
 
-.PHONY: all check demo check-long unit lint analyze deps-check deps-demo install uninstall clean \
-	help
+.PHONY: all check demo check-long unit lint analyze deps-check deps-demo module install uninstall \
+	install-loader install-module install-dkms uninstall-module clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
