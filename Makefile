@@ -22,7 +22,7 @@ LDFLAGS  = -pie -Wl,-z,relro,-z,now -pthread
 CORE     = arena text addr diag key config config_net config_yaml card keys pair flow map site \
 	   world want want_nft plan nft_rule health toeplitz
 # One kernel interface each.
-ADAPTERS = nl nl_events wg rtnl rtnl_encode nft nft_expr nft_set nft_txn sysctl ethtool ethtool_nic kernel
+ADAPTERS = nl nl_events wg mode rtnl rtnl_encode nft nft_expr nft_set nft_txn sysctl ethtool ethtool_nic kernel
 # Files and the rest of the outside, shared by daemon and control tool.
 SHARED   = state carried unconfirmed
 EDGES    = main lifecycle guard gateway monitor endpoints reconcile watch worker control \

@@ -78,6 +78,18 @@ static void read_traffic(struct config_yaml *y, const struct config_yaml_node *n
 		*ret = v == 0 ? TRAFFIC_ON : TRAFFIC_OFF;
 }
 
+static bool read_mode(struct config_yaml *y, const struct config_yaml_node *n, enum mode *ret)
+{
+	static const char *const words[] = {"auto", "inline", "vanilla", NULL};
+	static const enum mode values[] = {MODE_AUTO, MODE_INLINE, MODE_VANILLA};
+	unsigned int v;
+
+	if (!config_yaml_word(y, n, words, &v))
+		return false;
+	*ret = values[v];
+	return true;
+}
+
 /* ---- peers ---- */
 
 struct peer_reader {
@@ -135,6 +147,13 @@ static void peer_keepalive(struct config_yaml *y, const struct config_yaml_node 
 	r->peer->keepalive_s = (uint32_t)(ms / 1000);
 }
 
+static void peer_mode(struct config_yaml *y, const struct config_yaml_node *n, void *ctx)
+{
+	struct peer_reader *r = ctx;
+
+	r->peer->has_mode = read_mode(y, n, &r->peer->mode);
+}
+
 static const struct config_yaml_key peer_keys[] = {
 	{"accept", peer_accept, NULL},
 	{"endpoint", peer_endpoint, NULL},
@@ -142,7 +161,7 @@ static const struct config_yaml_key peer_keys[] = {
 	{"traffic", peer_traffic, NULL},
 	{"preshared-key-file", peer_psk, NULL},
 	{"keepalive", peer_keepalive, NULL},
-	{"mode", NULL, unsupported},
+	{"mode", peer_mode, NULL},
 	{NULL, NULL, NULL},
 };
 
@@ -427,6 +446,13 @@ static void top_threaded(struct config_yaml *y, const struct config_yaml_node *n
 		c->threaded = values[v];
 }
 
+static void top_mode(struct config_yaml *y, const struct config_yaml_node *n, void *ctx)
+{
+	struct config *c = ctx;
+
+	read_mode(y, n, &c->mode);
+}
+
 static const struct config_yaml_key top_keys[] = {
 	{"site", top_site, NULL},
 	{"secret-file", top_secret_file, NULL},
@@ -444,9 +470,9 @@ static const struct config_yaml_key top_keys[] = {
 	{"rule-base", top_rule_base, NULL},
 	{"distribute", top_distribute, NULL},
 	{"threaded", top_threaded, NULL},
+	{"mode", top_mode, NULL},
 	{"health", top_health, NULL},
 	{"cpus", NULL, unsupported},
-	{"mode", NULL, unsupported},
 	{"balance", NULL, unsupported},
 	{NULL, NULL, NULL},
 };
@@ -516,6 +542,14 @@ static void check(struct config_yaml *y, const struct config *c)
 	check_marks(y, c);
 }
 
+/* What the peers have from the site: its keys may stand behind them. */
+static void inherit(struct config *c)
+{
+	for (size_t i = 0; i < c->n_peers; i++)
+		if (!c->peers[i].has_mode)
+			c->peers[i].mode = c->mode;
+}
+
 static struct config *new_config(const char *path)
 {
 	struct config *c = xcalloc(1, sizeof(*c));
@@ -535,6 +569,7 @@ static struct config *new_config(const char *path)
 	c->steering = STEERING_OWN;
 	c->distribute = DISTRIBUTE_FLOW;
 	c->threaded = THREADED_AUTO;
+	c->mode = MODE_AUTO;
 	c->health_interval_ms = 500;
 	c->health_fail = 5;
 	c->health_recover = 5;
@@ -550,6 +585,7 @@ int config_parse(const char *path, const char *text, size_t len, struct diags *d
 	*ret_config = NULL;
 	if (config_yaml_open(&y, &c->arena, c->path, text, len, diags)) {
 		config_yaml_walk(&y, y.root, top_keys, c);
+		inherit(c);
 		check(&y, c);
 	}
 	if (!config_yaml_done(&y)) {

@@ -259,9 +259,27 @@ static void note_sample(struct tunnel_run *run, const struct sockep *seen, uint6
 	run->sampled_ms = now_ms;
 }
 
+static void note_mode(struct tunnel_run *run, const struct obj_mode *have)
+{
+	if (!run)
+		return;
+	run->mode = have->mode;
+	run->mode_in_force = have->in_force;
+	run->switches = have->switches;
+}
+
+/* Entries that are said nothing of have none but the stock mode. */
+static void forget_modes(struct gateway *g)
+{
+	for (size_t i = 0; i < g->site->n_peers; i++)
+		for (size_t t = 0; t < g->site->peers[i].n_tunnels; t++)
+			note_mode(&g->peers[i].tunnels[t], &(struct obj_mode){0});
+}
+
 void gateway_observed(struct gateway *g, const struct world *have, bool adopting, uint64_t now_ms)
 {
 	memset(g->ifindex, 0, sizeof(g->ifindex));
+	forget_modes(g);
 	for (size_t i = 0; i < have->n; i++) {
 		const struct obj *o = &have->objs[i];
 		struct tunnel_run *run;
@@ -278,6 +296,8 @@ void gateway_observed(struct gateway *g, const struct world *have, bool adopting
 					    o->wgpeer.rx_bytes, o->wgpeer.tx_bytes, now_ms);
 			if (run && addr_equal_ep(&run->endpoint, &o->wgpeer.endpoint))
 				run->move_endpoint = false;
+		} else if (o->kind == OBJ_MODE) {
+			note_mode(gateway_find(g, o->dev, &o->mode.peer, NULL), &o->mode);
 		} else if (adopting && o->kind == OBJ_NFT_BUCKETS &&
 			   strncmp(o->name, "b-", 2) == 0) {
 			const struct peer *p = site_peer(g->site, o->name + 2);
@@ -335,6 +355,7 @@ void gateway_want(const struct gateway *g, const struct facts *facts, bool guard
 		for (size_t t = 0; t < s->peers[i].n_tunnels; t++) {
 			peers[i].tunnels[t].endpoint = g->peers[i].tunnels[t].endpoint;
 			peers[i].tunnels[t].move_endpoint = g->peers[i].tunnels[t].move_endpoint;
+			peers[i].tunnels[t].mode = s->peers[i].config->mode;
 		}
 	}
 	want_build(&in, ret);

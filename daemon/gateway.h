@@ -14,15 +14,17 @@
 
 struct tunnel_run {
 	struct health health;
-	uint64_t probe_us;	/* when the last probe left */
-	uint64_t unanswered_ms; /* shakes hands but answers no probe since; 0: no */
-	uint64_t health_rx;	/* rx_bytes when the monitor last looked */
-	uint64_t health_rx_ms;	/* when that was; 0: never */
-	uint64_t health_tx;	/* tx_bytes when rx_bytes had last changed */
-	struct sockep endpoint; /* where to find it; unset: not known */
-	bool move_endpoint;	/* replace what the kernel has */
-	unsigned int candidate; /* of peer_run.candidates */
-	uint64_t tried_ms;	/* since when */
+	uint64_t probe_us;	       /* when the last probe left */
+	uint64_t unanswered_ms;	       /* shakes hands but answers no probe since; 0: no */
+	uint64_t health_rx;	       /* rx_bytes when the monitor last looked */
+	uint64_t health_rx_ms;	       /* when that was; 0: never */
+	uint64_t health_tx;	       /* tx_bytes when rx_bytes had last changed */
+	struct sockep endpoint;	       /* where to find it; unset: not known */
+	bool move_endpoint;	       /* replace what the kernel has */
+	unsigned int candidate;	       /* of peer_run.candidates */
+	uint64_t tried_ms;	       /* since when */
+	enum mode mode, mode_in_force; /* as told to the kernel, and as packets have it */
+	uint64_t switches;	       /* of mode, so far */
 	/* from counters (WG_CMD_GET_DEVICE), 0: never sampled */
 	uint64_t sampled_ms;
 	struct sockep seen; /* endpoint the kernel has */

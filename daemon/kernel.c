@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ethtool_nic.h"
+#include "mode.h"
 #include "nft.h"
 #include "rtnl.h"
 #include "sysctl.h"
@@ -27,6 +28,7 @@ struct kernel {
 	/* One of the two buses; the other's are NULL. */
 	struct rtnl *rtnl;
 	struct wg *wg;
+	struct mode_nl *mode;
 	struct nft *nft;
 	char *saved_dir; /* of ethtool_nic; NULL until NICs were observed */
 	/* While ops are applied. */
@@ -61,6 +63,8 @@ int kernel_open(enum op_bus bus, struct kernel **ret_kernel)
 		err = rtnl_open(result, k, &k->rtnl);
 		if (!err)
 			err = wg_open(result, k, &k->wg);
+		if (!err)
+			err = mode_open(result, k, &k->mode);
 		break;
 	case BUS_NFT:
 		err = nft_open(&k->nft);
@@ -80,6 +84,7 @@ void kernel_close(struct kernel *k)
 		return;
 	rtnl_close(k->rtnl);
 	wg_close(k->wg);
+	mode_close(k->mode);
 	if (k->nft)
 		nft_close(k->nft);
 	free(k->saved_dir);
@@ -137,6 +142,9 @@ static int observe_once(struct kernel *k, const struct ownership *own, struct wo
 		if (!err)
 			err = observe_sysctls(dev, w, ret_why);
 	}
+	/* After the entries: one that has come since has no mode yet, and the next pass looks. */
+	if (!err)
+		err = mode_observe(k->mode, w, ret_why);
 	for (size_t i = 0; !err && i < w->facts.n_foreign; i++) {
 		struct fact_link *f = &w->facts.foreign[i];
 
@@ -183,6 +191,7 @@ static void flush(struct kernel *k)
 {
 	rtnl_flush(k->rtnl);
 	wg_flush(k->wg);
+	mode_flush(k->mode);
 }
 
 static bool is_blocked(const struct kernel *k, const char *dev)
@@ -246,6 +255,11 @@ static void apply(struct kernel *k, struct op *op)
 		rtnl_flush(k->rtnl);
 		wg_apply(k->wg, op);
 		break;
+	case OBJ_MODE:
+		rtnl_flush(k->rtnl);
+		wg_flush(k->wg);
+		mode_apply(k->mode, op);
+		break;
 	case OBJ_SYSCTL:
 		apply_sysctl(k, op);
 		break;
@@ -272,6 +286,7 @@ size_t kernel_apply(struct kernel *k, struct op *ops, size_t n, struct arena *a)
 	k->arena = a;
 	k->n_blocked = 0;
 	wg_begin(k->wg);
+	mode_begin(k->mode);
 	for (size_t i = 0; i < n; i++) {
 		const struct obj *o = ops[i].want ? ops[i].want : ops[i].have;
 

@@ -55,6 +55,23 @@ int key_cmp(const struct key *a, const struct key *b)
 	return (int)greater - (int)less;
 }
 
+static const char *const mode_names[] = {"vanilla", "inline", "auto"};
+
+const char *model_mode_name(enum mode mode)
+{
+	return mode_names[mode];
+}
+
+int model_mode_parse(const char *s, enum mode *ret)
+{
+	for (size_t i = 0; i < sizeof(mode_names) / sizeof(mode_names[0]); i++)
+		if (strcmp(mode_names[i], s) == 0) {
+			*ret = (enum mode)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 uint32_t model_mark(uint32_t mask, unsigned int slot)
 {
 	return mask ? ((uint32_t)slot << __builtin_ctz(mask)) & mask : 0;

@@ -43,6 +43,8 @@ enum traffic { TRAFFIC_ON, TRAFFIC_OFF };
 enum steering { STEERING_OWN, STEERING_OFF };
 enum distribute { DISTRIBUTE_FLOW };
 enum threaded { THREADED_AUTO, THREADED_ON, THREADED_OFF };
+/* Of a tunnel. Auto is a wish only: inline where it can be. */
+enum mode { MODE_VANILLA, MODE_INLINE, MODE_AUTO };
 
 struct config_endpoint {
 	const char *name;   /* a host name, or NULL */
@@ -70,6 +72,8 @@ struct config_peer {
 	size_t n_endpoints;
 	uint16_t mtu; /* inner MTU; 0: auto */
 	enum traffic traffic;
+	bool has_mode;
+	enum mode mode;	      /* that of the site, where it has none of its own */
 	const char *psk_file; /* or NULL */
 	struct diag_at psk_at;
 	uint32_t keepalive_s; /* 0: off; default 25 */
@@ -101,6 +105,7 @@ struct config {
 	enum steering steering;
 	enum distribute distribute;
 	enum threaded threaded;
+	enum mode mode;
 	uint32_t health_interval_ms; /* between probes of a tunnel; default 500 */
 	uint32_t health_fail;	     /* silent intervals until a tunnel is down; default 5 */
 	uint32_t health_recover;     /* answered in a row until it carries again; 5 */
@@ -193,5 +198,9 @@ struct site {
 /* Mark values: `slot` shifted into the mask. Lane i has slot i + 1; all bits set = outer packets.
  */
 uint32_t model_mark(uint32_t mask, unsigned int slot);
+
+const char *model_mode_name(enum mode mode);
+/* -EINVAL: not the name of one. */
+int model_mode_parse(const char *s, enum mode *ret);
 
 #endif

@@ -361,18 +361,24 @@ static int family_cb(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
+static struct nlmsghdr *family_request(void *buf)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct genlmsghdr *g = mnl_nlmsg_put_extra_header(nlh, sizeof(*g));
+
+	nlh->nlmsg_type = GENL_ID_CTRL;
+	g->cmd = CTRL_CMD_GETFAMILY;
+	g->version = 1;
+	return nlh;
+}
+
 int nl_genl_family(struct nl *nl, const char *name, uint16_t *ret_id)
 {
 	char buf[256] = {0};
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct genlmsghdr *g;
+	struct nlmsghdr *nlh = family_request(buf);
 	uint16_t id = 0;
 	int err;
 
-	nlh->nlmsg_type = GENL_ID_CTRL;
-	g = mnl_nlmsg_put_extra_header(nlh, sizeof(*g));
-	g->cmd = CTRL_CMD_GETFAMILY;
-	g->version = 1;
 	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, name);
 	err = nl_talk(nl, nlh, family_cb, &id);
 	if (err)
@@ -380,6 +386,43 @@ int nl_genl_family(struct nl *nl, const char *name, uint16_t *ret_id)
 	if (!id)
 		return -ENOENT;
 	*ret_id = id;
+	return 0;
+}
+
+struct find_family {
+	const char *name, *group;
+	uint16_t id;
+	uint32_t group_id;
+};
+
+static int find_family_cb(const struct nlmsghdr *nlh, void *data)
+{
+	struct find_family *f = data;
+
+	nl_parse_family(nlh, f->name, f->group, &f->id, &f->group_id);
+	return MNL_CB_OK;
+}
+
+static void find_family_reset(void *data)
+{
+	struct find_family *f = data;
+
+	f->id = 0;
+}
+
+int nl_genl_find(struct nl *nl, const char *name, const char *group, uint16_t *ret_id,
+		 uint32_t *ret_group)
+{
+	struct find_family f = {.name = name, .group = group};
+	char buf[64] = {0};
+	int err = nl_dump_retry(nl, family_request(buf), find_family_cb, find_family_reset, &f);
+
+	if (err)
+		return err;
+	if (!f.id)
+		return -ENOENT;
+	*ret_id = f.id;
+	*ret_group = f.group_id;
 	return 0;
 }
 
@@ -516,5 +559,36 @@ bool nl_bytes(const struct nlattr *a, void *ret, size_t size)
 	if (!a || payload(a) != size)
 		return false;
 	memcpy(ret, value(a), size);
+	return true;
+}
+
+static uint32_t parse_group(const struct nlattr *groups, const char *name)
+{
+	const struct nlattr *tb[CTRL_ATTR_MCAST_GRP_MAX + 1], *a;
+	char buf[GENL_NAMSIZ];
+
+	if (!groups)
+		return 0;
+	mnl_attr_for_each_nested(a, groups)
+	{
+		nl_nested(a, tb, CTRL_ATTR_MCAST_GRP_MAX);
+		if (strcmp(nl_str(tb[CTRL_ATTR_MCAST_GRP_NAME], buf, sizeof(buf)), name) == 0)
+			return nl_u32(tb[CTRL_ATTR_MCAST_GRP_ID], 0);
+	}
+	return 0;
+}
+
+bool nl_parse_family(const struct nlmsghdr *nlh, const char *name, const char *group,
+		     uint16_t *ret_id, uint32_t *ret_group)
+{
+	const struct nlattr *tb[CTRL_ATTR_MCAST_GROUPS + 1];
+	char buf[GENL_NAMSIZ];
+
+	if (nl_msg_attrs(nlh, sizeof(struct genlmsghdr), tb, CTRL_ATTR_MCAST_GROUPS) ||
+	    strcmp(nl_str(tb[CTRL_ATTR_FAMILY_NAME], buf, sizeof(buf)), name) != 0 ||
+	    !nl_u16(tb[CTRL_ATTR_FAMILY_ID], 0))
+		return false;
+	*ret_id = nl_u16(tb[CTRL_ATTR_FAMILY_ID], 0);
+	*ret_group = parse_group(tb[CTRL_ATTR_MCAST_GROUPS], group);
 	return true;
 }

@@ -79,7 +79,16 @@ void nl_batch_done(struct nl_batch *b);	 /* drops what was not sent */
 /* The number of a generic netlink family; -ENOENT: there is none (its module is tried, too). */
 int nl_genl_family(struct nl *nl, const char *name, uint16_t *ret_id);
 
+/* The same of one that is there already, with the number of its multicast group `group`, 0: it has
+ * none such. Looks at all, since to ask for one has its module loaded. */
+int nl_genl_find(struct nl *nl, const char *name, const char *group, uint16_t *ret_id,
+		 uint32_t *ret_group);
+
 /* ---- pure ---- */
+
+/* Is it the description (CTRL_CMD_NEWFAMILY) of this family? As nl_genl_find(). */
+bool nl_parse_family(const struct nlmsghdr *nlh, const char *name, const char *group,
+		     uint16_t *ret_id, uint32_t *ret_group);
 
 /* Error code (0: ACK) of an NLMSG_ERROR or NLMSG_DONE message, and the kernel's words. False when
  * it is too short for one. */

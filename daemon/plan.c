@@ -20,6 +20,7 @@ enum phase {
 	PHASE_LINK_SET,
 	PHASE_ADDR_ADD,
 	PHASE_PEER,
+	PHASE_MODE,
 	PHASE_SYSCTL,
 	PHASE_NIC,
 	PHASE_ROUTE_THROW,
@@ -86,6 +87,8 @@ static unsigned int op_phase(enum op_verb verb, const struct obj *o)
 		return PHASE_WGDEV;
 	case OBJ_WGPEER:
 		return verb == OP_ADD || verb == OP_SET ? PHASE_PEER : PHASE_PEER_DEL;
+	case OBJ_MODE:
+		return PHASE_MODE;
 	case OBJ_ADDR:
 		return verb == OP_DEL ? PHASE_ADDR_DEL : PHASE_ADDR_ADD;
 	case OBJ_SYSCTL:
@@ -184,6 +187,8 @@ static bool differs(const struct obj *want, const struct obj *have)
 		       want->wgdev.fwmark != have->wgdev.fwmark;
 	case OBJ_WGPEER:
 		return peer_differs(&want->wgpeer, &have->wgpeer);
+	case OBJ_MODE:
+		return want->mode.mode != have->mode.mode;
 	case OBJ_SYSCTL:
 		return want->sysctl.value != have->sysctl.value;
 	case OBJ_NIC:
@@ -213,6 +218,7 @@ static const struct obj *parent(const struct world *w, const struct obj *o)
 	switch (o->kind) {
 	case OBJ_WGDEV:
 	case OBJ_WGPEER:
+	case OBJ_MODE:
 	case OBJ_ADDR:
 	case OBJ_SYSCTL:
 		break;
@@ -237,8 +243,8 @@ static void only_have(struct plan *p, const struct world *want, const struct wor
 {
 	const struct obj *home = parent(have, o);
 
-	if (o->kind == OBJ_WGDEV || o->kind == OBJ_SYSCTL)
-		return; /* part of a device: goes with it */
+	if (o->kind == OBJ_WGDEV || o->kind == OBJ_SYSCTL || o->kind == OBJ_MODE)
+		return; /* part of a device or an entry: goes with it */
 	if (o->kind == OBJ_NIC && !o->nic.saved)
 		return; /* as we found it */
 	if (home && !world_find(want, home))
@@ -255,6 +261,12 @@ static void only_have(struct plan *p, const struct world *want, const struct wor
 
 static void only_want(struct plan *p, const struct obj *o)
 {
+	if (o->kind == OBJ_MODE) {
+		/* Of an entry that is made in this plan: it begins as a vanilla one. */
+		if (o->mode.mode != MODE_VANILLA)
+			emit(p, OP_SET, o, NULL);
+		return;
+	}
 	emit(p, OP_ADD, o, NULL);
 	if (o->kind != OBJ_LINK || !o->link.up)
 		return;
@@ -332,12 +344,19 @@ void plan_done(struct plan *p)
 /* ---- text ---- */
 
 static const char *const kind_names[OBJ_KINDS] = {
-	[OBJ_LINK] = "link",	       [OBJ_WGDEV] = "wg.dev",
-	[OBJ_WGPEER] = "wg.peer",      [OBJ_ADDR] = "addr",
-	[OBJ_SYSCTL] = "sysctl",       [OBJ_NIC] = "nic",
-	[OBJ_ROUTE] = "route",	       [OBJ_RULE] = "rule",
-	[OBJ_NFT_TABLE] = "nft.table", [OBJ_NFT_CHAIN] = "nft.chain",
-	[OBJ_NFT_NETS] = "nft.nets",   [OBJ_NFT_BUCKETS] = "nft.buckets",
+	[OBJ_LINK] = "link",
+	[OBJ_WGDEV] = "wg.dev",
+	[OBJ_WGPEER] = "wg.peer",
+	[OBJ_MODE] = "mode",
+	[OBJ_ADDR] = "addr",
+	[OBJ_SYSCTL] = "sysctl",
+	[OBJ_NIC] = "nic",
+	[OBJ_ROUTE] = "route",
+	[OBJ_RULE] = "rule",
+	[OBJ_NFT_TABLE] = "nft.table",
+	[OBJ_NFT_CHAIN] = "nft.chain",
+	[OBJ_NFT_NETS] = "nft.nets",
+	[OBJ_NFT_BUCKETS] = "nft.buckets",
 };
 
 static const char *verb_name(enum op_verb verb)

@@ -407,6 +407,7 @@ void rtnl_apply(struct rtnl *r, struct op *op)
 		return;
 	case OBJ_WGDEV:
 	case OBJ_WGPEER:
+	case OBJ_MODE:
 	case OBJ_SYSCTL:
 	case OBJ_NIC:
 	case OBJ_NFT_TABLE:

@@ -174,7 +174,7 @@ static json_t *tunnel_json(const struct daemon *d, size_t peer, size_t index)
 	set(o, "key", json_string(key_print(&t->key, key)));
 	set(o, "endpoint", at->addr.family ? json_string(addr_print_ep(at, buf)) : json_null());
 	set(o, "port", integer(t->port));
-	set(o, "mode", json_string("vanilla"));
+	set(o, "mode", json_string(model_mode_name(run->mode_in_force)));
 	set(o, "state", json_string(health_state_name(run->health.state)));
 	set(o, "since_s",
 	    integer(run->health.since_ms ? (now_ms - run->health.since_ms) / 1000 : 0));

@@ -165,6 +165,20 @@ static void allowed_networks(struct build *b, const struct peer *p, struct prefi
 	*ret_n = n;
 }
 
+/* Where entries have no modes, all are vanilla, and nothing need be said. */
+static void add_mode(struct build *b, const char *dev, const struct tunnel *t, enum mode wish)
+{
+	const struct facts *f = b->in->facts;
+	struct obj *o;
+
+	if (!f || !f->modes)
+		return;
+	o = world_add(b->w, OBJ_MODE);
+	o->dev = dev;
+	o->mode.peer = t->key;
+	o->mode.mode = wish == MODE_VANILLA || f->inline_refused ? MODE_VANILLA : MODE_INLINE;
+}
+
 static void add_entry(struct build *b, const struct peer *p, size_t index,
 		      const struct prefix *nets, size_t n_nets)
 {
@@ -192,6 +206,7 @@ static void add_entry(struct build *b, const struct peer *p, size_t index,
 	while (at < n_nets)
 		e->allowed[n++] = nets[at++];
 	e->n_allowed = n;
+	add_mode(b, site_lane(in->site, t->ours)->dev, t, wt->mode);
 }
 
 static void add_entries(struct build *b, const struct peer *p)

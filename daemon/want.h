@@ -12,6 +12,7 @@
 struct want_tunnel {
 	struct sockep endpoint; /* resolved; unset: not known */
 	bool move_endpoint;	/* it was silent and its name now resolves to something else */
+	enum mode mode;		/* wished for */
 };
 
 struct want_peer {

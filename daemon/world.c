@@ -64,6 +64,9 @@ int world_cmp_key(const struct obj *a, const struct obj *b)
 	case OBJ_WGPEER:
 		c = cmp_str(a->dev, b->dev);
 		return c ? c : key_cmp(&a->wgpeer.public_key, &b->wgpeer.public_key);
+	case OBJ_MODE:
+		c = cmp_str(a->dev, b->dev);
+		return c ? c : key_cmp(&a->mode.peer, &b->mode.peer);
 	case OBJ_ADDR:
 		c = cmp_str(a->dev, b->dev);
 		return c ? c : addr_cmp_prefix(&a->addr.prefix, &b->addr.prefix);
@@ -151,6 +154,9 @@ void world_print_key(const struct obj *o, struct text *out)
 		break;
 	case OBJ_WGPEER:
 		text_printf(out, "dev=%s peer=%s", o->dev, key_print(&o->wgpeer.public_key, key));
+		break;
+	case OBJ_MODE:
+		text_printf(out, "dev=%s peer=%s", o->dev, key_print(&o->mode.peer, key));
 		break;
 	case OBJ_ADDR:
 		text_printf(out, "dev=%s %s", o->dev, addr_print_prefix(&o->addr.prefix, buf));
@@ -296,6 +302,9 @@ void world_print_rest(const struct obj *o, struct text *out)
 		break;
 	case OBJ_WGPEER:
 		print_peer(&o->wgpeer, out);
+		break;
+	case OBJ_MODE:
+		text_printf(out, "mode=%s", model_mode_name(o->mode.mode));
 		break;
 	case OBJ_SYSCTL:
 		text_printf(out, "value=%d", o->sysctl.value);

@@ -18,6 +18,7 @@ enum obj_kind {
 	OBJ_LINK,	 /* a lane device; key: dev */
 	OBJ_WGDEV,	 /* its WireGuard side; key: dev */
 	OBJ_WGPEER,	 /* a peer entry; key: dev, public key */
+	OBJ_MODE,	 /* the mode of a peer entry; key: dev, public key */
 	OBJ_ADDR,	 /* an address on a lane device; key: dev, prefix */
 	OBJ_SYSCTL,	 /* a setting of a lane device; key: dev, enum */
 	OBJ_NIC,	 /* what a NIC of the underlay hashes; key: dev, family */
@@ -76,6 +77,14 @@ struct obj_wgpeer {
 	/* observed only */
 	uint64_t handshake_s; /* CLOCK_REALTIME seconds of the last one, 0: never */
 	uint64_t rx_bytes, tx_bytes;
+};
+
+struct obj_mode {
+	struct key peer;
+	enum mode mode; /* observed: MODE_AUTO for one that we do not know */
+	/* observed only */
+	enum mode in_force; /* another while packets of the old one are under way */
+	uint64_t switches;
 };
 
 struct obj_addr {
@@ -150,6 +159,7 @@ struct obj {
 		struct obj_link link;
 		struct obj_wgdev wgdev;
 		struct obj_wgpeer wgpeer;
+		struct obj_mode mode;
 		struct obj_addr addr;
 		struct obj_sysctl sysctl;
 		struct obj_nic nic;
@@ -188,7 +198,10 @@ struct facts {
 	size_t n_foreign;
 	struct fact_nic *nics; /* NICs of the underlay whose receive hash can be set */
 	size_t n_nics;
-	bool ipv6; /* the host has IPv6 */
+	bool ipv6;	     /* the host has IPv6 */
+	bool modes;	     /* its WireGuard is our module's: entries have modes */
+	bool inline_refused; /* but not inline (PREEMPT_RT) */
+	uint32_t mode_group; /* of the module's notifications; 0: none */
 	unsigned int kernel_major, kernel_minor;
 	unsigned int online_cpus;
 };

@@ -51,6 +51,7 @@ void classify_open(const struct world *w, struct classifier *ret)
 			collect(ret, &ret->sets, &ret->n_sets, o);
 			break;
 		case OBJ_WGDEV:
+		case OBJ_MODE:
 		case OBJ_ADDR:
 		case OBJ_SYSCTL:
 		case OBJ_NIC:

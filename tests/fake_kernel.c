@@ -150,7 +150,7 @@ static struct obj *find_dev(enum obj_kind kind, const char *dev)
 	return dev ? fake_find(&key) : NULL;
 }
 
-static bool link_is_ours(const char *dev)
+bool fake_link_is_ours(const char *dev)
 {
 	const struct obj *o = find_dev(OBJ_LINK, dev);
 
@@ -164,9 +164,10 @@ static bool is_ours(const struct obj *o, const struct ownership *own)
 	case OBJ_LINK:
 	case OBJ_WGDEV:
 	case OBJ_WGPEER:
+	case OBJ_MODE:
 	case OBJ_ADDR:
 	case OBJ_SYSCTL:
-		return link_is_ours(o->dev);
+		return fake_link_is_ours(o->dev);
 	case OBJ_NIC:
 		return false; /* see kernel_observe_nics() */
 	case OBJ_ROUTE:
@@ -209,6 +210,7 @@ int kernel_observe(struct kernel *k, const struct ownership *own, struct world *
 	int err = 0;
 
 	pthread_mutex_lock(&lock);
+	fake_mode_follow();
 	if (fake_kernel.observe_failures) {
 		fake_kernel.observe_failures--;
 		err = fake_kernel.observe_error;
@@ -675,6 +677,8 @@ static int apply_rtnl(const struct op *op)
 		return op->want ? set_wgdev(op->want, op->have) : -EOPNOTSUPP;
 	case OBJ_WGPEER:
 		return apply_peer(op);
+	case OBJ_MODE:
+		return fake_mode_apply(op);
 	case OBJ_ADDR:
 		return apply_addr(op->verb, o);
 	case OBJ_SYSCTL:

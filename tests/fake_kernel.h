@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * fake_kernel: daemon/kernel.h over a struct world in memory. A test links tests/fake_kernel.c in
- * the place of daemon/kernel.o, and tests/fake_nft.c. There is one fake kernel per process; calls
- * are serialised, so that two workers may share it.
+ * the place of daemon/kernel.o, tests/fake_nft.c and tests/fake_mode.c. There is one fake kernel
+ * per process; calls are serialised, so that two workers may share it.
  */
 #ifndef WGSCALE_FAKE_KERNEL_H
 #define WGSCALE_FAKE_KERNEL_H
@@ -42,12 +42,16 @@ void fake_kernel_drop(const struct obj *key);
 /* A deep copy of an object, in `a`. */
 void fake_kernel_copy(struct arena *a, const struct obj *from, struct obj *ret);
 
-/* ---- between fake_kernel.c and fake_nft.c ---- */
+/* ---- between fake_kernel.c, fake_nft.c and fake_mode.c ---- */
 
 struct obj *fake_put(const struct obj *o);
 struct obj *fake_find(const struct obj *key);
 void fake_take(const struct obj *o);
 void fake_take_at(size_t i);
+bool fake_link_is_ours(const char *dev);
 int fake_nft_run(const struct op *ops, size_t n);
+/* Entries that came since have a mode, and those that are gone have none. */
+void fake_mode_follow(void);
+int fake_mode_apply(const struct op *op);
 
 #endif

@@ -166,6 +166,9 @@ static void damage(struct rng *rng, struct obj *o)
 	case OBJ_WGPEER:
 		damage_peer(rng, o);
 		break;
+	case OBJ_MODE:
+		o->mode.mode = o->mode.mode == MODE_INLINE ? MODE_VANILLA : MODE_INLINE;
+		break;
 	case OBJ_NIC:
 		if (o->nic.saved)
 			o->nic.fields = 0x10;
@@ -258,6 +261,7 @@ static void junk_object(struct rng *rng, enum obj_kind kind, struct obj *o)
 			o->buckets = arena_alloc(&fake_kernel.world.arena, 1, sizeof(*o->buckets));
 		break;
 	case OBJ_WGDEV:
+	case OBJ_MODE:
 	case OBJ_SYSCTL:
 	case OBJ_NIC:
 	case OBJ_NFT_TABLE:

@@ -83,6 +83,8 @@ static void random_peer(struct rng *r, size_t i, struct spec_peer *p)
 		.psk_no = rng_below(r, 3),
 		.endpoint_no = rng_below(r, 3),
 		.down = downs[rng_below(r, 6)],
+		.mode = rng_below(r, 3),
+		.vanilla = rng_chance(r, 30) ? rng_next(r) : 0,
 	};
 }
 
@@ -95,6 +97,8 @@ void spec_random(struct rng *r, uint64_t world, struct spec *ret)
 		.threaded = rng_chance(r, 50),
 		.own_cuts = rng_chance(r, 20),
 		.guard_only = rng_chance(r, 5),
+		.module = rng_chance(r, 60),
+		.refuses = rng_chance(r, 10),
 	};
 	for (size_t i = 0; i < SPEC_PEERS; i++)
 		random_peer(r, i, &ret->peers[i]);
@@ -106,7 +110,7 @@ static void change_peer(struct rng *r, struct spec *s)
 	struct spec_peer *p = &s->peers[i], fresh;
 
 	random_peer(r, i, &fresh);
-	switch (rng_below(r, 9)) {
+	switch (rng_below(r, 10)) {
 	case 0:
 		p->in = !p->in;
 		break;
@@ -136,6 +140,10 @@ static void change_peer(struct rng *r, struct spec *s)
 	case 8:
 		*p = fresh;
 		break;
+	case 9:
+		p->mode = fresh.mode;
+		p->vanilla = rng_chance(r, 50) ? fresh.vanilla : rng_next(r);
+		break;
 	}
 }
 
@@ -159,6 +167,8 @@ void spec_change(struct rng *r, struct spec *s)
 			s->mtu = rng_chance(r, 50) ? 0 : 1300 + rng_below(r, 100);
 		else if (what == 5)
 			s->down = rng_chance(r, 30);
+		else if (what == 6)
+			s->module = !s->module;
 		else
 			change_peer(r, s);
 	}
@@ -166,17 +176,20 @@ void spec_change(struct rng *r, struct spec *s)
 
 void spec_print(const struct spec *s, struct text *out)
 {
-	text_printf(out, "lanes %u port %u mtu %u%s%s%s%s:", s->lanes, s->port_base, s->mtu,
+	text_printf(out, "lanes %u port %u mtu %u%s%s%s%s", s->lanes, s->port_base, s->mtu,
 		    s->threaded ? " threaded" : "", s->own_cuts ? " cuts" : "",
 		    s->guard_only ? " guard-only" : "", s->down ? " down" : "");
+	text_printf(out, "%s%s:", s->module ? " module" : "", s->refuses ? " refuses" : "");
 	for (size_t i = 0; i < SPEC_PEERS; i++) {
 		const struct spec_peer *p = &s->peers[i];
 
 		if (p->in)
-			text_printf(out, " %s(lanes %u nets 0x%x mtu %u%s%s%s down 0x%llx)", ids[i],
-				    p->lanes, p->nets, p->mtu, p->off ? " off" : "",
-				    p->plain ? " plain" : "", p->psk ? " psk" : "",
-				    (unsigned long long)p->down);
+			text_printf(
+				out,
+				" %s(lanes %u mode %u/0x%llx nets 0x%x mtu %u%s%s%s down 0x%llx)",
+				ids[i], p->lanes, p->mode, (unsigned long long)p->vanilla, p->nets,
+				p->mtu, p->off ? " off" : "", p->plain ? " plain" : "",
+				p->psk ? " psk" : "", (unsigned long long)p->down);
 	}
 }
 
@@ -267,6 +280,7 @@ static void print_config(const struct spec *s, struct text *out)
 		text_printf(out, "]");
 		if (p->mtu)
 			text_printf(out, ", mtu: %u", p->mtu);
+		text_printf(out, ", mode: %s", model_mode_name((enum mode)p->mode));
 		if (p->keepalive_s)
 			text_printf(out, ", keepalive: %us", p->keepalive_s);
 		else
@@ -373,6 +387,8 @@ static void make_facts(struct setup *s, bool ipv6)
 				  .nics = nics,
 				  .n_nics = 1,
 				  .ipv6 = ipv6,
+				  .modes = s->spec.module,
+				  .inline_refused = s->spec.refuses,
 				  .kernel_major = 6,
 				  .kernel_minor = 12,
 				  .online_cpus = 4};
@@ -408,6 +424,7 @@ static void make_peer(struct setup *s, size_t index)
 			wt->endpoint.port = (uint16_t)(p->tunnels[t].port + spec->endpoint_no);
 		}
 		wt->move_endpoint = spec->move_endpoint && spec->endpoint_no;
+		wt->mode = spec->vanilla >> t % 64 & 1 ? MODE_VANILLA : p->config->mode;
 	}
 	for (unsigned int b = 0; b < MODEL_BUCKETS; b++)
 		none[b] = MAP_NONE;

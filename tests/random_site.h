@@ -36,6 +36,8 @@ enum spec_net {
 
 struct spec_peer {
 	bool in, off, plain, psk;
+	unsigned int mode; /* enum mode */
+	uint64_t vanilla;  /* tunnels that the operator has made vanilla, as `down` */
 	unsigned int lanes;
 	unsigned int nets;
 	unsigned int mtu, keepalive_s, psk_no, endpoint_no;
@@ -48,7 +50,8 @@ struct spec {
 	unsigned int lanes, port_base, mtu;
 	bool threaded, own_cuts; /* our networks take a piece of a peer's */
 	bool guard_only;
-	bool down; /* nothing is wanted */
+	bool down;	      /* nothing is wanted */
+	bool module, refuses; /* ours is loaded; but it cannot do inline */
 	struct spec_peer peers[SPEC_PEERS];
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-// link: tests/fake_kernel.c tests/fake_nft.c
+// link: tests/fake_kernel.c tests/fake_nft.c tests/fake_mode.c
 /*
  * DOC: tests of the fake kernel: that it is as unkind as the real one where a plan could be wrong.
  */

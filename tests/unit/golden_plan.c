@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-// link: tests/fake_kernel.c tests/fake_nft.c tests/pass.c
+// link: tests/fake_kernel.c tests/fake_nft.c tests/fake_mode.c tests/pass.c
 /*
  * DOC: golden plans. One folder per behaviour below tests/golden/plan (or $GOLDEN_DIR, or the first
  * argument): a site, and in plan.txt, byte for byte, all that is done to a kernel until it holds
@@ -142,7 +142,8 @@ static void put_nic(const char *dev, uint8_t family, uint64_t fields)
 	fake_kernel_put(&o);
 }
 
-/* "address DEV ADDR PREFIX", "no ipv6", "kernel MAJOR MINOR", "nic DEV FIELDS" */
+/* "address DEV ADDR PREFIX", "no ipv6", "kernel MAJOR MINOR", "nic DEV FIELDS", "module" (ours),
+ * "refuses inline" (it does) */
 static bool take_host(struct place *p, char *const *w, size_t n)
 {
 	struct facts *f = &fake_kernel.facts;
@@ -154,6 +155,10 @@ static bool take_host(struct place *p, char *const *w, size_t n)
 	} else if (is(w, n, "kernel", 3)) {
 		f->kernel_major = (unsigned int)number(w[1]);
 		f->kernel_minor = (unsigned int)number(w[2]);
+	} else if (is(w, n, "module", 1)) {
+		f->modes = true;
+	} else if (is(w, n, "refuses", 2)) {
+		f->inline_refused = true;
 	} else if (is(w, n, "nic", 3)) {
 		put_nic(w[1], AF_INET, number(w[2]));
 		put_nic(w[1], AF_INET6, number(w[2]));
@@ -259,6 +264,8 @@ static void start_peer(struct place *p, size_t index)
 	w->tunnels = xcalloc(peer->n_tunnels, sizeof(*w->tunnels));
 	memcpy(w->map, peer->home, sizeof(w->map));
 	for (size_t t = 0; t < peer->n_tunnels; t++)
+		w->tunnels[t].mode = peer->config->mode;
+	for (size_t t = 0; t < peer->n_tunnels; t++)
 		for (size_t e = 0; e < peer->n_endpoints && !w->tunnels[t].endpoint.port; e++) {
 			const struct config_endpoint *ep = &peer->endpoints[e];
 			unsigned int port = ep->port_base + peer->tunnels[t].theirs;
@@ -295,6 +302,15 @@ static void set_endpoint(struct place *p, const struct peer *peer, const char *w
 	}
 }
 
+static enum mode mode_of(const char *s)
+{
+	enum mode mode;
+
+	if (model_mode_parse(s, &mode))
+		fail_msg("'%s' is no mode", s);
+	return mode;
+}
+
 static void set_down(struct place *p, const struct peer *peer, char *const *which, size_t n)
 {
 	struct want_peer *w = &p->peers[peer->index];
@@ -311,7 +327,8 @@ static void set_down(struct place *p, const struct peer *peer, char *const *whic
 /*
  * "traffic PEER on|off", "mtu PEER N" (what auto found), "endpoint PEER TUNNEL|* ADDR:PORT [move]"
  * (with "*" the port is that of lane 0), "down PEER TUNNEL...", "unknown PEER" (no tunnel of it has
- * been healthy yet), "bucket PEER BUCKET TUNNEL", "guard" (only the guard), "nothing"
+ * been healthy yet), "bucket PEER BUCKET TUNNEL", "mode PEER TUNNEL auto|inline|vanilla" (by
+ * command), "guard" (only the guard), "nothing"
  */
 static bool take_run(struct place *p, char *const *w, size_t n)
 {
@@ -339,6 +356,8 @@ static bool take_run(struct place *p, char *const *w, size_t n)
 	else if (is(w, n, "unknown", 2))
 		for (unsigned int b = 0; b < MODEL_BUCKETS; b++)
 			p->peers[peer->index].map[b] = MAP_NONE;
+	else if (is(w, n, "mode", 4))
+		p->peers[peer->index].tunnels[number(w[2])].mode = mode_of(w[3]);
 	else if (is(w, n, "bucket", 4))
 		p->peers[peer->index].map[number(w[2])] = (uint16_t)number(w[3]);
 	else
@@ -396,7 +415,8 @@ static bool goes(const struct obj *o, const char *what)
 	return o->dev && strcmp(o->dev, what) == 0;
 }
 
-/* "flush rules|routes|nft|DEV", "roam DEV ADDR:PORT", "address DEV PREFIX", "rule PREF TABLE" */
+/* "flush rules|routes|nft|DEV", "roam DEV ADDR:PORT", "address DEV PREFIX", "rule PREF TABLE",
+ * "mode DEV inline|vanilla" (of all its entries) */
 static bool take_have(struct place *p, char *const *w, size_t n)
 {
 	struct world *k = &fake_kernel.world;
@@ -410,6 +430,10 @@ static bool take_have(struct place *p, char *const *w, size_t n)
 		for (size_t i = 0; i < k->n; i++)
 			if (k->objs[i].kind == OBJ_WGPEER && strcmp(k->objs[i].dev, w[1]) == 0)
 				k->objs[i].wgpeer.endpoint = endpoint_of(w[2]);
+	} else if (is(w, n, "mode", 3)) {
+		for (size_t i = 0; i < k->n; i++)
+			if (k->objs[i].kind == OBJ_MODE && strcmp(k->objs[i].dev, w[1]) == 0)
+				k->objs[i].mode.mode = mode_of(w[2]);
 	} else if (is(w, n, "address", 3)) {
 		o.kind = OBJ_ADDR;
 		o.dev = w[1];

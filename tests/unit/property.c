@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-// link: tests/fake_kernel.c tests/fake_nft.c tests/pass.c
+// link: tests/fake_kernel.c tests/fake_nft.c tests/fake_mode.c tests/pass.c
 // link: tests/classify.c tests/mess.c tests/random_site.c
 /*
  * DOC: Properties of want.c and plan.c over random sites on the fake kernel: a plan settles within
@@ -305,6 +305,26 @@ static void check_entries(struct run *r, const struct setup *s)
 	}
 }
 
+/* As wished for, where the kernel can. */
+static void check_modes(struct run *r, const struct setup *s)
+{
+	for (size_t i = 0; i < s->site->n_peers && carries(s); i++) {
+		const struct peer *p = &s->site->peers[i];
+
+		for (size_t t = 0; t < p->n_tunnels; t++) {
+			const struct lane *lane = site_lane(s->site, p->tunnels[t].ours);
+			struct obj key = {.kind = OBJ_MODE, .dev = lane->dev};
+			bool wish = s->peers[i].tunnels[t].mode != MODE_VANILLA;
+			const struct obj *o;
+
+			key.mode.peer = p->tunnels[t].key;
+			o = fake_find(&key);
+			CHECK(r, !o == !s->spec.module);
+			CHECK(r, !o || (o->mode.mode == MODE_INLINE) == (wish && !s->spec.refuses));
+		}
+	}
+}
+
 static void check_nic(struct run *r, const struct setup *s)
 {
 	struct obj key = {.kind = OBJ_NIC, .dev = "eth0"};
@@ -333,6 +353,7 @@ static void check_settled(struct run *r, const struct setup *s)
 	if (r->broken.len)
 		stop(r);
 	check_entries(r, s);
+	check_modes(r, s);
 	check_nic(r, s);
 }
 
@@ -430,6 +451,8 @@ static size_t round_of(struct run *r, const struct setup *s, bool quiet, size_t 
 	struct plan plan;
 	size_t n, failed;
 
+	fake_kernel.facts.modes = s->facts.modes;
+	fake_kernel.facts.inline_refused = s->facts.inline_refused;
 	assert_int_equal(pass_observe(&mess_own, quiet, &have), 0);
 	setup_want(s, &want);
 	check_wanted(r, &want);
