@@ -10,6 +10,13 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
+int nl_events_join(struct nl_events *e, unsigned int group)
+{
+	return mnl_socket_setsockopt(e->sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0
+		       ? -errno
+		       : 0;
+}
+
 int nl_events_open(struct nl_events *e, int bus, const unsigned int *groups)
 {
 	int err;
@@ -19,13 +26,9 @@ int nl_events_open(struct nl_events *e, int bus, const unsigned int *groups)
 		return -errno;
 	if (mnl_socket_bind(e->sock, 0, MNL_SOCKET_AUTOPID) < 0)
 		goto fail;
-	for (; *groups; groups++) {
-		int group = (int)*groups;
-
-		if (mnl_socket_setsockopt(e->sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) <
-		    0)
+	for (; *groups; groups++)
+		if (nl_events_join(e, *groups) < 0)
 			goto fail;
-	}
 	return 0;
 fail:
 	err = -errno;

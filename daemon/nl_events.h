@@ -13,6 +13,8 @@ struct nl_events {
 
 /* Joins `groups` (ends with 0); -errno. */
 int nl_events_open(struct nl_events *e, int bus, const unsigned int *groups);
+/* One group more, whether or not it is in it already; -errno. */
+int nl_events_join(struct nl_events *e, unsigned int group);
 void nl_events_close(struct nl_events *e);
 int nl_events_fd(const struct nl_events *e);
 /* One reception: `cb` sees each message. -EAGAIN: nothing there; -ENOBUFS: some were lost. */

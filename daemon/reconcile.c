@@ -457,6 +457,7 @@ static void plan_pass(struct reconcile *r)
 	join(o);
 	mark_quiet(r, &o->have);
 	keep_facts(r, &o->have.facts);
+	watch_set_modes(r->watch, o->have.facts.mode_group);
 	r->hooks.observed(r->owner, &o->have, o->paths, o->n_paths);
 	if (!r->hooks.want(r->owner, &r->facts, &r->want)) {
 		answer_plans(r, NULL, 0, 0, "there is no usable configuration");

@@ -16,6 +16,9 @@ int watch_open(struct ev_loop *loop, const struct ownership *own,
 	       struct watch **ret_watch);
 void watch_close(struct watch *w);
 void watch_set_numbers(struct watch *w, const struct ownership *own);
+/* The group of our module's notifications, after each observation: a module that was loaded anew
+ * has lost its listeners. 0: there is none. */
+void watch_set_modes(struct watch *w, uint32_t group);
 /* Throws away what has been notified so far: called right before an observation. */
 void watch_drain(struct watch *w);
 
