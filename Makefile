@@ -20,13 +20,13 @@ LDFLAGS  = -pie -Wl,-z,relro,-z,now -pthread
 
 # The pure core: no system calls, clock, logging; links with libyaml and libsodium alone.
 CORE     = arena text addr diag key config config_net config_yaml card keys pair flow map site \
-	   world want want_nft plan nft_rule health toeplitz
+	   world want want_nft plan nft_rule health toeplitz override
 # One kernel interface each.
 ADAPTERS = nl nl_events wg mode rtnl rtnl_encode nft nft_expr nft_set nft_txn sysctl ethtool ethtool_nic kernel
 # Files and the rest of the outside, shared by daemon and control tool.
-SHARED   = state carried unconfirmed
+SHARED   = state carried unconfirmed override_file
 EDGES    = main lifecycle guard gateway monitor endpoints reconcile watch worker control \
-	   service log probe resolve
+	   service modes log probe resolve
 CTL      = main client render table commands offline
 
 CORE_O   = $(CORE:%=$(O)/daemon/%.o)

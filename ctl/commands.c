@@ -327,6 +327,55 @@ enum ctl_exit commands_standby(const struct ctl *ctl)
 	return set_traffic(ctl, "off");
 }
 
+static bool mode_ok(const char *mode)
+{
+	static const char *const modes[] = {"auto", "inline", "vanilla", NULL};
+	const char *near = text_nearest(mode, modes);
+	enum mode m;
+
+	if (model_mode_parse(mode, &m) == 0)
+		return true;
+	ctl_say("\"%s\" is none of auto, inline, vanilla%s%s%s", mode, near ? "; is it \"" : "",
+		near ? near : "", near ? "\" you mean?" : "");
+	return false;
+}
+
+/* "milan", "milan/0" or "wgs3"; which of them there is, the daemon knows. */
+static bool target_ok(const char *target)
+{
+	char id[MODEL_ID_MAX + 1] = "";
+	size_t len = strcspn(target, "/");
+	uint64_t index;
+
+	if (len < sizeof(id))
+		memcpy(id, target, len);
+	if (text_is_site_id(id) &&
+	    (!target[len] || !text_parse_u64(target + len + 1, 0, MODEL_LANES_MAX - 1, &index)))
+		return true;
+	ctl_say("\"%s\" is neither a peer, nor a tunnel (PEER/INDEX), nor a lane (wgs0, wgs1, ...)",
+		target);
+	return false;
+}
+
+/* What cannot be as asked is kept for when it can, and told by the exit code. */
+enum ctl_exit commands_mode(const struct ctl *ctl)
+{
+	struct client_reply reply;
+	enum ctl_exit code;
+	bool all;
+
+	if (!target_ok(ctl->args[0]) || !mode_ok(ctl->args[1]))
+		return CTL_USAGE;
+	code = call(ctl, "io.wgscale.SetMode",
+		    json_pack("{s:s, s:s}", "target", ctl->args[0], "mode", ctl->args[1]), SETTLE_S,
+		    &reply);
+	if (code != CTL_FINE)
+		return code;
+	all = !json_is_string(json_object_get(reply.parameters, "why"));
+	code = changed(ctl, &reply, render_mode);
+	return all ? code : CTL_DEGRADED;
+}
+
 enum ctl_exit commands_down(const struct ctl *ctl)
 {
 	struct client_reply reply;

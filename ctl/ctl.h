@@ -49,6 +49,7 @@ enum ctl_exit commands_where(const struct ctl *ctl);
 enum ctl_exit commands_ping(const struct ctl *ctl);
 enum ctl_exit commands_activate(const struct ctl *ctl);
 enum ctl_exit commands_standby(const struct ctl *ctl);
+enum ctl_exit commands_mode(const struct ctl *ctl);
 enum ctl_exit commands_down(const struct ctl *ctl);
 enum ctl_exit commands_version(const struct ctl *ctl);
 

@@ -63,6 +63,8 @@ static const struct command {
 	{"activate", "PEER", "send this peer's traffic through its tunnels", commands_activate,
 	 ASKS, 1, 1},
 	{"standby", "PEER", "keep its tunnels up without traffic", commands_standby, ASKS, 1, 1},
+	{"mode", "TARGET auto|inline|vanilla",
+	 "of a peer, a lane, a tunnel: PEER, LANE, PEER/INDEX", commands_mode, ASKS, 2, 2},
 	{"card", "", "print this site's card, for the other sites", offline_card, 0, 0, 0},
 	{"keygen", "FILE", "make a new site secret", offline_keygen, 0, 1, 1},
 	{"down", "[--yes]", "take everything of wgscale out of the kernel", commands_down,

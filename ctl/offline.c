@@ -24,6 +24,7 @@
 #include "kernel.h"
 #include "keys.h"
 #include "map.h"
+#include "override_file.h"
 #include "render.h"
 
 #define MTU_DEFAULT  1420 /* when the path is not known; as the daemon */
@@ -348,7 +349,7 @@ static uint16_t peer_mtu(struct kernel *rtnl, const struct site *s, const struct
 
 /* As if all tunnels were healthy. */
 static void healthy(struct arena *a, struct kernel *rtnl, const struct site *s, size_t i,
-		    struct want_peer *ret)
+		    const struct overrides *modes, struct want_peer *ret)
 {
 	const struct peer *p = &s->peers[i];
 	const struct config_endpoint *e = first_endpoint(p);
@@ -357,9 +358,12 @@ static void healthy(struct arena *a, struct kernel *rtnl, const struct site *s, 
 	ret->tunnels = arena_alloc(a, p->n_tunnels, sizeof(*ret->tunnels));
 	for (size_t b = 0; b < MODEL_BUCKETS; b++)
 		ret->map[b] = p->n_tunnels ? p->home[b] : MAP_NONE;
-	for (size_t t = 0; e && t < p->n_tunnels; t++) {
+	for (size_t t = 0; t < p->n_tunnels; t++) {
 		const struct tunnel *n = &p->tunnels[t];
 
+		ret->tunnels[t].mode = override_mode(modes, p, n, NULL);
+		if (!e)
+			continue;
 		ret->tunnels[t].endpoint.addr = e->addr;
 		ret->tunnels[t].endpoint.port =
 			e->port_base ? (uint16_t)(e->port_base + n->theirs) : n->port;
@@ -387,14 +391,17 @@ static void show_plan(const struct ctl *ctl, struct kernel *rtnl, const struct s
 		      const struct facts *facts, const struct world *have)
 {
 	struct want_input in = {.site = s, .facts = facts};
+	struct overrides modes;
 	struct world want = {0};
 	struct arena a = {0};
 	struct want_peer *peers = arena_alloc(&a, s->n_peers, sizeof(*peers));
 	struct plan plan;
 	json_t *reply;
 
+	if (override_file_read(&ctl->paths, &modes) < 0)
+		ctl_say("modes by command cannot be read: the plan is without them");
 	for (size_t i = 0; i < s->n_peers; i++)
-		healthy(&a, rtnl, s, i, &peers[i]);
+		healthy(&a, rtnl, s, i, &modes, &peers[i]);
 	in.peers = peers;
 	want_build(&in, &want);
 	plan_build(&want, have, &plan);
@@ -403,6 +410,7 @@ static void show_plan(const struct ctl *ctl, struct kernel *rtnl, const struct s
 	json_decref(reply);
 	plan_done(&plan);
 	world_done(&want);
+	override_done(&modes);
 	arena_done(&a);
 }
 

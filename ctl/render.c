@@ -258,7 +258,7 @@ static void site_line(const json_t *r, bool colour, struct text *out)
 			    num(r, "confirm_s"));
 	text_printf(out, "; kernel ");
 	clean(out, *kernel ? kernel : "unknown");
-	text_printf(out, "\n");
+	text_printf(out, strcmp(str(r, "inline"), "available") == 0 ? ", inline module\n" : "\n");
 }
 
 /* "degraded: tunnel 2 never shook hands, 203.0.113.7:21822" */
@@ -316,6 +316,23 @@ void render_status(const json_t *reply, bool colour, struct text *out)
 	remarks(reply, colour, out);
 }
 
+/* "inline", "vanilla>inline" while it changes; with whose word it is unless the file's. */
+static void mode(struct text *out, const json_t *n)
+{
+	const char *now = str(n, "mode"), *next = str(n, "mode_set"), *by = str(n, "mode_by");
+
+	clean(out, now);
+	if (*next && strcmp(now, next) != 0) {
+		text_printf(out, ">");
+		clean(out, next);
+	}
+	if (!*by || strcmp(by, "file") == 0)
+		return;
+	text_printf(out, " (by ");
+	clean(out, by);
+	text_printf(out, ")");
+}
+
 static void tunnel_row(struct table *t, const json_t *n, bool colour)
 {
 	const char *endpoint = str(n, "endpoint"), *state = str(n, "state");
@@ -340,7 +357,7 @@ static void tunnel_row(struct table *t, const json_t *n, bool colour)
 	bytes(table_cell(t), num(n, "tx_bytes"));
 	text_printf(table_cell(t), "%d.%d %%", (int)(buckets * 100 / BUCKETS),
 		    (int)(buckets * 1000 / BUCKETS % 10));
-	clean(table_cell(t), str(n, "mode"));
+	mode(table_cell(t), n);
 }
 
 static void tunnels(const json_t *p, bool colour, struct text *out)
@@ -493,6 +510,27 @@ void render_traffic(const json_t *reply, bool colour, struct text *out)
 		    off ? "standby: tunnels stay up, traffic goes the host's other ways"
 			: "active: its networks are reached through the tunnels",
 		    yes(reply, "settled") ? "" : "; not settled: see wgscalectl status");
+}
+
+void render_mode(const json_t *reply, bool colour, struct text *out)
+{
+	json_int_t inlined = num(reply, "inline"), vanilla = num(reply, "vanilla");
+
+	clean(out, str(reply, "target"));
+	text_printf(out, ": ");
+	if (!inlined && !vanilla) {
+		text_printf(out, "no tunnel");
+	} else {
+		count(out, inlined ? inlined : vanilla, "tunnel", "tunnels");
+		text_printf(out, inlined ? " inline" : " vanilla");
+	}
+	if (inlined && vanilla)
+		text_printf(out, ", %" JSON_INTEGER_FORMAT " vanilla", vanilla);
+	if (has(reply, "why")) {
+		text_printf(out, "; ");
+		clean(out, str(reply, "why"));
+	}
+	text_printf(out, yes(reply, "settled") ? "\n" : "; not settled: see wgscalectl status\n");
 }
 
 void render_exposed(const json_t *reply, bool colour, struct text *out)

@@ -27,6 +27,7 @@ void render_reload(const json_t *reply, bool colour, struct text *out);
 void render_where(const json_t *reply, bool colour, struct text *out);
 void render_ping(const json_t *reply, bool colour, struct text *out);
 void render_traffic(const json_t *reply, bool colour, struct text *out);
+void render_mode(const json_t *reply, bool colour, struct text *out);
 void render_down(const json_t *reply, bool colour, struct text *out);
 /* Of a status answer: whose networks nothing keeps from leaving in clear any more after `down`. */
 void render_exposed(const json_t *reply, bool colour, struct text *out);

@@ -13,6 +13,7 @@
 #include "endpoints.h"
 #include "gateway.h"
 #include "monitor.h"
+#include "override.h"
 #include "reconcile.h"
 
 /* Somebody who wants to know when a pass is done, or a state reached. */
@@ -34,6 +35,7 @@ struct daemon {
 	struct monitor *monitor;
 	struct endpoints *endpoints;
 	struct control *control;
+	struct overrides modes;	 /* the operator's */
 	struct gateway *g;	 /* what runs; never NULL once main has started */
 	struct gateway *retired; /* replaced while a pass referred to them */
 	struct gateway *before;	 /* what to go back to unless confirmed */
@@ -101,6 +103,21 @@ void lifecycle_close(struct daemon *d);
 extern const struct control_method service_methods[];
 /* Why a tunnel does not carry, or what is wrong with it; false: nothing is. */
 bool service_tunnel_problem(const struct daemon *d, size_t peer, size_t tunnel, struct text *out);
+
+/* ---- modes.c ---- */
+
+/* Reads what the operator has said of modes; once. */
+void modes_open(struct daemon *d);
+/* What runs was accepted: forgets modes of what is not there any more. */
+void modes_accepted(struct daemon *d);
+/* Can tunnels be inline: "available", "missing" (no module), "refused"; NULL: not known yet. */
+const char *modes_inline(const struct daemon *d);
+/* What is wished for and cannot be; false: nothing. */
+bool modes_notice(const struct daemon *d, struct text *out);
+/* Members of a Tunnel (io.wgscale.varlink) that tell its mode. */
+void modes_json(const struct daemon *d, size_t peer, size_t tunnel, json_t *o);
+/* SetMode */
+void modes_method(void *owner, struct control_call *call, json_t *in);
 
 /* ---- guard.c ---- */
 

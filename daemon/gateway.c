@@ -340,8 +340,8 @@ void gateway_buckets(const struct gateway *g, size_t peer, struct obj_nft_bucket
 	}
 }
 
-void gateway_want(const struct gateway *g, const struct facts *facts, bool guard_only,
-		  struct world *ret)
+void gateway_want(const struct gateway *g, const struct overrides *modes, const struct facts *facts,
+		  bool guard_only, struct world *ret)
 {
 	const struct site *s = g->site;
 	struct want_peer *peers = xcalloc(s->n_peers, sizeof(*peers));
@@ -355,7 +355,8 @@ void gateway_want(const struct gateway *g, const struct facts *facts, bool guard
 		for (size_t t = 0; t < s->peers[i].n_tunnels; t++) {
 			peers[i].tunnels[t].endpoint = g->peers[i].tunnels[t].endpoint;
 			peers[i].tunnels[t].move_endpoint = g->peers[i].tunnels[t].move_endpoint;
-			peers[i].tunnels[t].mode = s->peers[i].config->mode;
+			peers[i].tunnels[t].mode =
+				override_mode(modes, &s->peers[i], &s->peers[i].tunnels[t], NULL);
 		}
 	}
 	want_build(&in, ret);

@@ -10,6 +10,7 @@
 #include "health.h"
 #include "kernel.h"
 #include "map.h"
+#include "override.h"
 #include "state.h"
 
 struct tunnel_run {
@@ -99,9 +100,9 @@ void gateway_observed(struct gateway *g, const struct world *have, bool adopt, u
 /* Fills the peer's map anew from health; true when it changed. */
 bool gateway_fill(struct gateway *g, size_t peer);
 
-/* What is wanted of the kernel; refers to the gateway's site. */
-void gateway_want(const struct gateway *g, const struct facts *facts, bool guard_only,
-		  struct world *ret);
+/* What is wanted of the kernel, with the operator's modes; refers to the gateway's site. */
+void gateway_want(const struct gateway *g, const struct overrides *modes, const struct facts *facts,
+		  bool guard_only, struct world *ret);
 /* The peer's map as the kernel holds it. */
 void gateway_buckets(const struct gateway *g, size_t peer, struct obj_nft_buckets *ret);
 

@@ -385,7 +385,7 @@ static bool hook_want(void *owner, const struct facts *facts, struct world *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	if (!d->down && !d->unusable)
-		gateway_want(d->g, facts, false, ret);
+		gateway_want(d->g, &d->modes, facts, false, ret);
 	return d->down || !d->unusable;
 }
 
@@ -440,6 +440,7 @@ static void hook_pass_done(void *owner, bool settled)
 				 "one at boot could not be replaced by it",
 				 d->paths.state_dir, strerror(-err));
 		d->accept = false;
+		modes_accepted(d);
 	}
 	if (settled && d->down)
 		tell_empty(d);
@@ -757,6 +758,7 @@ void lifecycle_close(struct daemon *d)
 	gateway_free(d->g);
 	free_retired(d);
 	gateway_free(d->before);
+	override_done(&d->modes);
 }
 
 void lifecycle_init(struct daemon *d)

@@ -145,6 +145,7 @@ static int run(const struct paths *paths)
 	d.loop = ev_default_loop(0);
 	d.started_ms = monitor_now_ms();
 	lifecycle_init(&d);
+	modes_open(&d);
 	err = open_parts(&d);
 	if (!err) {
 		watch_signal(&d, &d.sigterm, on_stop, SIGTERM);

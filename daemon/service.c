@@ -174,7 +174,7 @@ static json_t *tunnel_json(const struct daemon *d, size_t peer, size_t index)
 	set(o, "key", json_string(key_print(&t->key, key)));
 	set(o, "endpoint", at->addr.family ? json_string(addr_print_ep(at, buf)) : json_null());
 	set(o, "port", integer(t->port));
-	set(o, "mode", json_string(model_mode_name(run->mode_in_force)));
+	modes_json(d, peer, index, o);
 	set(o, "state", json_string(health_state_name(run->health.state)));
 	set(o, "since_s",
 	    integer(run->health.since_ms ? (now_ms - run->health.since_ms) / 1000 : 0));
@@ -283,6 +283,8 @@ static json_t *notices(const struct daemon *d)
 				"a dead one is noticed after minutes only");
 		add_text(list, &t);
 	}
+	if (modes_notice(d, &t))
+		add_text(list, &t);
 	if (!forwarding("/proc/sys/net/ipv4/ip_forward")) {
 		text_printf(&t, "net.ipv4.ip_forward is 0: this host forwards nothing");
 		add_text(list, &t);
@@ -322,6 +324,7 @@ static json_t *status_json(struct daemon *d, const char *only)
 	set(o, "site", json_string(d->g->site->id));
 	set(o, "version", json_string(WGSCALE_VERSION));
 	set(o, "kernel", json_string(uname(&uts) == 0 ? uts.release : "?"));
+	set(o, "inline", string_or_null(modes_inline(d)));
 	set(o, "state", json_string(lifecycle_state(d)));
 	set(o, "settled", json_boolean(reconcile_settled(d->reconcile)));
 	set(o, "confirm_s",
@@ -784,6 +787,7 @@ const struct control_method service_methods[] = {
 	{"io.wgscale.Where", false, method_where},
 	{"io.wgscale.Ping", false, method_ping},
 	{"io.wgscale.SetTraffic", true, method_set_traffic},
+	{"io.wgscale.SetMode", true, modes_method},
 	{"io.wgscale.Down", true, method_down},
 	{NULL, false, NULL},
 };

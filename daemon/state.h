@@ -7,6 +7,7 @@
  *   STATE/lanes         the number `lanes: auto` stands for, written by `wgscalectl card`
  *   STATE/serial        serial and digest of our last card
  *   STATE/traffic       activate/standby by the operator: "PEER on|off FILE-VALUE" per line
+ *   STATE/modes         modes of tunnels by the operator, see override_file.h
  *   STATE/unconfirmed   until when what was loaded is to be confirmed, see unconfirmed.h
  *   STATE/networks      what was carried, see carried.h
  */

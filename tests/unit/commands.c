@@ -161,6 +161,8 @@ static char *const paris[] = {"paris", NULL};
 
 /* ---- one line each: command, what it says, what it hears, how it ends ---- */
 
+static char *const milan_inline[] = {"milan", "inline", NULL};
+static char *const tunnel_auto[] = {"milan/7", "auto", NULL};
 static char *const flow[] = {"10.1.0.1", "10.2.0.1", "tcp", "1024", "80", NULL};
 static const struct {
 	enum ctl_exit (*command)(const struct ctl *ctl);
@@ -245,6 +247,21 @@ static const struct {
 	 "io.wgscale.SetTraffic\",\"parameters\":{\"peer\":\"paris\",\"traffic\":\"off\"}}",
 	 UNSETTLED,
 	 CTL_DEGRADED},
+	{commands_mode,
+	 {.args = milan_inline},
+	 "io.wgscale.SetMode\",\"parameters\":{\"target\":\"milan\",\"mode\":\"inline\"}}",
+	 "{\"parameters\":{\"inline\":8,\"vanilla\":0,\"why\":null,\"settled\":true}}",
+	 CTL_FINE},
+	{commands_mode,
+	 {.args = milan_inline},
+	 "io.wgscale.SetMode\",\"parameters\":{\"target\":\"milan\",\"mode\":\"inline\"}}",
+	 "{\"parameters\":{\"inline\":0,\"vanilla\":8,\"why\":\"no\",\"settled\":true}}",
+	 CTL_DEGRADED},
+	{commands_mode,
+	 {.args = tunnel_auto},
+	 "io.wgscale.SetMode\",\"parameters\":{\"target\":\"milan/7\",\"mode\":\"auto\"}}",
+	 "{\"parameters\":{\"inline\":0,\"vanilla\":1,\"settled\":false}}",
+	 CTL_DEGRADED},
 };
 
 static void conversations(void **state)
@@ -273,10 +290,16 @@ static void refused_here(void **state)
 	static char *const one_port[] = {"10.1.0.1", "10.2.0.1", "tcp", "80", NULL};
 	static char *const bad_port[] = {"10.1.0.1", "10.2.0.1", "tcp", "80", "65536", NULL};
 	static char *const bad_proto[] = {"10.1.0.1", "10.2.0.1", "\033", NULL};
+	static char *const bad_mode[] = {"milan", "fast", NULL}, *const no_target[] = {"", "auto",
+										       NULL};
+	static char *const bad_index[] = {"milan/x", "auto", NULL}, *const no_index[] = {
+									    "milan/", "auto", NULL};
 	static const struct {
 		enum ctl_exit (*command)(const struct ctl *ctl);
 		char *const *args;
 	} t[] = {
+		{commands_mode, bad_mode},     {commands_mode, no_target},
+		{commands_mode, bad_index},    {commands_mode, no_index},
 		{commands_status, bad_peer},   {commands_ping, bad_peer},
 		{commands_activate, bad_peer}, {commands_standby, bad_peer},
 		{commands_where, bad_addr},    {commands_where, families},

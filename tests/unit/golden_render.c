@@ -19,6 +19,7 @@ static const struct {
 	{"status", render_status}, {"peers", render_peers},	{"plan", render_plan},
 	{"reload", render_reload}, {"where", render_where},	{"ping", render_ping},
 	{"down", render_down},	   {"traffic", render_traffic}, {"exposed", render_exposed},
+	{"mode", render_mode},
 };
 
 /* Whatever was in the input, what comes out cannot drive a terminal. */
