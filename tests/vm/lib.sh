@@ -256,6 +256,16 @@ udp_port_unblock() {
 	ip netns exec wan nft delete table bridge "block-$1-$2"
 }
 
+# load_module [PARAM=VALUE...]: ours, in place of the stock one. No depmod: it takes minutes here.
+load_module() {
+	local module
+
+	for module in $(modinfo -F depends "$WGS_MODULE" | tr , ' '); do
+		modprobe "$module"
+	done
+	insmod "$WGS_MODULE" "$@"
+}
+
 # --- The daemon and its control
 
 # program PROGRAM NAME [args]: with the folders of that site, in its gateway.

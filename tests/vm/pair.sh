@@ -9,16 +9,6 @@
 
 pair_key=$t/pair-key # pair_key.SIDE.I, of tunnel I
 
-# load_module [PARAM=VALUE...]: ours, in place of the stock one. No depmod: it takes minutes here.
-load_module() {
-	local module
-
-	for module in $(modinfo -F depends "$WGS_MODULE" | tr , ' '); do
-		modprobe "$module"
-	done
-	insmod "$WGS_MODULE" "$@"
-}
-
 left() {
 	ip netns exec left "$@"
 }

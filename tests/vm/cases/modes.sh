@@ -5,22 +5,12 @@
 # Two sites, first on the stock module, where nothing can be inline and everything works; then on
 # ours: all is inline, tunnels, lanes and peers change their mode by command and by hand, under
 # flows in every tunnel that lose nothing, and what the operator said outlives the daemon.
+# module: yes
 # check: 6.12
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 # shellcheck source=../flows.sh
 . "$REPO/tests/vm/flows.sh"
-
-# load_module: ours, where no WireGuard is loaded.
-load_module() {
-	local ko=${WGS_MODULE:-/work/frozen/wireguard-$KERNEL.ko} module
-
-	[ -e "$ko" ] || skip "no module at $ko"
-	for module in $(modinfo -F depends "$ko" | tr , ' '); do
-		modprobe "$module"
-	done
-	insmod "$ko"
-}
 
 # modes NAME PEER: of its tunnels, by index, as the status tells them.
 modes() {
@@ -35,19 +25,18 @@ modes_are() {
 	[ "$(modes "$name" "$peer")" = "$*" ]
 }
 
-# in_kernel NAME MODE: how many entries the module says to have that mode, 0 or 1, and no other.
+# in_kernel NAME MODE: how many entries the module says to have that mode.
 in_kernel() {
-	in_gw "$1" wgs.py list | grep -c "mode $2 force $2 " || :
+	in_gw "$1" wgs list | jq "[.peers[] | select(.mode == \"$2\" and .in_force == .mode)] | length"
 }
 
 has_vanilla() {
-	[ "$(in_kernel "$1" 0)" = "$2" ]
+	[ "$(in_kernel "$1" vanilla)" = "$2" ]
 }
 
 # inline_packets NAME: that were encrypted inline.
 inline_packets() {
-	in_gw "$1" wgs.py list | sed -n "s/.*'i': \[\([0-9]*\),.*/\1/p" |
-		awk '{ n += $1 } END { print n }'
+	in_gw "$1" wgs list | jq '[.peers[].counters.inline.tx_packets] | add'
 }
 
 status_says() {
@@ -97,7 +86,7 @@ for name in turin milan; do
 	wait_up $name 60 || fail "$name does not come up"
 done
 check "all inline" eventually 10 modes_are turin milan inline inline inline inline
-check "the module says so, too" test "$(in_kernel turin 1)" = 4
+check "the module says so, too" test "$(in_kernel turin inline)" = 4
 check "the status says so" status_says turin ", inline module"
 check "no notice of it" not status_says turin "inline:"
 check "nothing to change, with threaded NAPI" plan_is_empty turin
@@ -116,7 +105,7 @@ flows_start turin milan 20 "${ports[@]}"
 check "one tunnel vanilla" says "milan/0: 1 tunnel vanilla" ctl turin mode milan/0 vanilla
 check "the status has it" eventually 10 modes_are turin milan vanilla inline inline inline
 check "and whose word it is" test "$(peer_json turin milan '.detail[0].mode_by')" = tunnel
-check "the module has it" test "$(in_kernel turin 0)" = 1
+check "the module has it" test "$(in_kernel turin vanilla)" = 1
 check "nothing to change" plan_is_empty turin
 lane=$(peer_json turin milan '.detail[1].device')
 check "a lane" says "$lane: 1 tunnel vanilla" ctl turin mode "$lane" vanilla
@@ -136,7 +125,7 @@ check_not "a reader may not" in_gw turin setpriv --reuid nobody --regid nogroup 
 check "nothing was changed" modes_are turin milan vanilla vanilla inline inline
 
 daemon_stop turin
-check "while the daemon is away, all stays" test "$(in_kernel turin 0)" = 2
+check "while the daemon is away, all stays" test "$(in_kernel turin vanilla)" = 2
 daemon_start turin
 check "settles again" wait_settled turin
 check "a restart forgets nothing" eventually 10 modes_are turin milan vanilla vanilla inline inline
@@ -144,7 +133,7 @@ lossless "restart"
 
 # More often than the daemon looks by itself.
 for i in 1 2 3; do
-	in_gw turin wgs.py mode 0
+	in_gw turin wgs mode vanilla
 	check "by hand, $i: put back at once" eventually 5 has_vanilla turin 2
 done
 lossless "by hand"
