@@ -3,8 +3,8 @@
  * DOC: the cryptography of WireGuard, alone. On loading, a packet is encrypted and decrypted many
  * times with the kernel's own ChaCha20-Poly1305, by the calls and in the context (softirqs off) of
  * the WireGuard module; what one packet took is left in parameters, and the module does nothing
- * more. Only for the benchmark, which takes it for the floor no tunnel can be cheaper than: one buffer in
- * one piece, one key, all of it in the cache.
+ * more. Only for the benchmark, which takes it for the floor no tunnel can be cheaper than: one
+ * buffer in one piece, one key, all of it in the cache.
  */
 #include <crypto/chacha20poly1305.h>
 #include <linux/bottom_half.h>
