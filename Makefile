@@ -81,7 +81,7 @@ $(O)/tests/unit/%: tests/unit/%.c $(wildcard tests/*.[ch] tests/unit/*.h) $(O)/l
 
 # The two commands for a fresh machine. They build only after what they need is installed.
 check: deps-check
-	@$(MAKE) --no-print-directory all lint analyze unit
+	@$(MAKE) --no-print-directory all lint analyze unit bench-selftest
 	@VM_SLOW=2 tests/run $(if $(shell tests/deps vm >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && echo yes), \
 		--vm "-j 2 --check") $(sort $(UNIT))
 
@@ -94,6 +94,15 @@ check-long: deps-check
 	@$(MAKE) --no-print-directory all lint analyze unit
 	@VM_SLOW=2 PROPERTY_RUNS=10000 tests/run --vm "-j 2" $(sort $(UNIT))
 	@VM_SLOW=2 tests/run --vm "-j 2 --long"
+
+# What tunnels cost in each mode: minutes to an hour; see tests/bench/run for what can be set.
+bench: deps-bench
+	@BUILD=$(abspath $(O)) tests/bench/run
+
+# Its tables of recorded numbers.
+bench-selftest:
+	$(call say,TEST,tests/bench/report.py)
+	$(Q)tests/bench/selftest
 
 unit: $(UNIT)
 
@@ -114,6 +123,9 @@ deps-check:
 
 deps-demo:
 	@tests/deps build vm
+
+deps-bench:
+	@tests/deps vm bench
 
 # ---- the kernel module ----
 
@@ -213,13 +225,15 @@ help:
 	@echo "make demo       two gateways in a virtual machine, real traffic, a short story"
 	@echo "make check      within half an hour: units, and the main cases in virtual machines"
 	@echo "make check-long every case on every kernel, and the campaigns: hours"
+	@echo "make bench      throughput and cost of each mode, in virtual machines: tables, CSV, SVG"
 	@echo "make lint analyze unit   the parts of check that need no virtual machine"
 	@echo "make install    DESTDIR, PREFIX, UNITDIR and more; uninstall undoes it"
 	@echo "make module     the kernel module for KVER (this kernel), in $(O)/module/KVER/"
 	@echo "make install-module, install-dkms   for KVER; for all kernels. uninstall-module undoes both"
 	@echo "V=1 shows the commands, O=DIR builds elsewhere, DEPS=no installs no packages"
 
-.PHONY: all check demo check-long unit lint analyze deps-check deps-demo module install uninstall \
+.PHONY: all check demo check-long bench bench-selftest unit lint analyze deps-check deps-demo \
+	deps-bench module install uninstall \
 	install-loader install-module install-dkms uninstall-module clean help
 .DELETE_ON_ERROR:
 .SECONDARY:

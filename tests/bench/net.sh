@@ -23,11 +23,11 @@
 
 bench=/run/t/bench
 # shellcheck source=/dev/null
-. "$BUILD/bench/params" # TUNNELS WARM_MS WINDOW_MS WINDOWS ROUNDS FLOOR MODULE_KO
+. "$BUILD/bench/params" # TUNNELS WARM_MS WINDOW_MS WINDOWS ROUNDS FLOOR
 cpus=$(nproc)
 gateways="gw1 gw2"
 module=stock
-mode=0 threaded=0 # of all tunnels, now
+mode=vanilla threaded=0 # of all tunnels, now
 
 mkdir -p "$bench"
 : >"$VM_OUT/samples"
@@ -38,19 +38,14 @@ sample() {
 
 # --- The set-up
 
-# module_load ours|stock: depmod knows nothing of ours.
+# module_load ours|stock
 module_load() {
-	local dependency
-
 	module=$1
 	if [ "$module" = stock ]; then
 		modprobe wireguard
-		return
+	else
+		load_module
 	fi
-	for dependency in $(modinfo -F depends "$MODULE_KO" | tr , ' '); do
-		modprobe "$dependency"
-	done
-	insmod "$MODULE_KO"
 }
 
 # link_pair NS DEVICE NS DEVICE MTU
@@ -133,15 +128,15 @@ way_up() {
 
 # variant_set VARIANT: live, of all tunnels. Threads are nothing an inline tunnel needs.
 variant_set() {
-	local ns want_threaded=0 want_mode=0
+	local ns want_threaded=0 want_mode=vanilla
 
 	case $1 in
 	plain) return ;;
 	threaded) want_threaded=1 ;;
-	inline) want_mode=1 ;;
+	inline) want_mode=inline ;;
 	esac
 	for ns in $gateways; do
-		[ $mode = $want_mode ] || ip netns exec "$ns" wgs.py mode $want_mode
+		[ $mode = $want_mode ] || ip netns exec "$ns" wgs mode $want_mode
 		# shellcheck disable=SC2016 # expanded by the inner shell
 		[ $threaded = $want_threaded ] || ip netns exec "$ns" bash -c '
 			for file in /sys/class/net/wg*/threaded; do

@@ -21,6 +21,7 @@ TITLES = {
 TARGETS = (("threaded", 0.92), ("softirq", 0.66))
 STOCK_TOLERANCE = 0.01
 TWO_AGAINST_ONE = 1.6
+ROUNDS_ENOUGH = 10
 
 
 class Row:
@@ -324,9 +325,10 @@ def parallel_verdicts(samples):
     ratios = paired(samples, ("inline", 2), ("inline", 1))
     if not ratios or samples.machine.get("vcpus") != "2":
         return []
-    median = quartiles(ratios)[2]
+    _, low, median, high, _ = quartiles(ratios)
     text = f"inline, 2 tunnels / 1, median: {median:.2f}, wanted >= {TWO_AGAINST_ONE}"
-    return [verdict(median >= TWO_AGAINST_ONE, text)]
+    sure = len(ratios) >= ROUNDS_ENOUGH and not low < TWO_AGAINST_ONE <= high
+    return [verdict(median >= TWO_AGAINST_ONE, text, sure)]
 
 
 def parallel_text(samples):

@@ -3,6 +3,7 @@
 #
 # Every variant at 1, 2, 4 and 8 tunnels, by a clock that counts instructions.
 # timeout: 3600
+# module: yes
 # smp: 1
 # shellcheck source=../../vm/lib.sh
 . "$REPO/tests/vm/lib.sh"

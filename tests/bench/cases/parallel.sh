@@ -5,6 +5,7 @@
 # life of the flows, and each round begins with another one. The senders pause for the switch: the
 # programs that make it would wait long for a CPU.
 # timeout: 3600
+# module: yes
 # shellcheck source=../../vm/lib.sh
 . "$REPO/tests/vm/lib.sh"
 # shellcheck source=../net.sh
