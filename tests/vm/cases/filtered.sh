@@ -4,7 +4,7 @@
 #
 # The way between two sites loses some UDP ports, in both directions or in one: the tunnels that are
 # left carry everything, `status` names what is lost, both ends notice, and it comes back.
-# check: 6.1
+# check: no
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 

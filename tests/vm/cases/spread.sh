@@ -4,7 +4,7 @@
 #
 # Flows are spread evenly, and both directions of a flow share a tunnel: as counted and captured on
 # the lane devices, whatever our own hash says; `where` has to agree with what was captured.
-# check: 6.1
+# check: no
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 
