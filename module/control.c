@@ -55,7 +55,7 @@ static struct wg_device *find_device(struct net *net, struct nlattr **attrs,
 	if (!as_wireguard(dev)) {
 		dev_put(dev);
 		NL_SET_ERR_MSG(extack, "not a WireGuard device");
-		return ERR_PTR(-EOPNOTSUPP);
+		return ERR_PTR(-EINVAL);
 	}
 	return netdev_priv(dev);
 }

@@ -19,6 +19,9 @@
  * NTF_PEER    to group "peers", when MODE or MODE_IN_FORCE of a peer changed:
  *             IFINDEX, PUBLIC_KEY, MODE, MODE_IN_FORCE, SWITCHES
  *
+ * Errors: -ENODEV no such device, -ENOENT no such peer, -EINVAL and -ERANGE a request that makes no
+ * sense, -EOPNOTSUPP inline on a PREEMPT_RT kernel and nothing else, -EPERM.
+ *
  * Version 1. Attributes are only ever added; a number is never used again.
  */
 #ifndef _UAPI_WGSCALE_H
