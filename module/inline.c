@@ -106,8 +106,7 @@ void wgs_drop(struct wg_peer *peer, enum wgscale_drop why)
 
 void wgs_drop_list(struct wg_peer *peer, enum wgscale_drop why, const struct sk_buff *first)
 {
-	for (; first; first = first->next)
-		wgs_drop(peer, why);
+	count_drops(peer, why, wgs_list_len(first));
 }
 
 void wgs_device_drop(struct wg_device *wg, enum wgscale_drop why)
@@ -560,14 +559,23 @@ int wgs_rx(struct wg_peer *peer, struct sk_buff *skb)
 
 /* ---- workers ---- */
 
+unsigned int wgs_list_len(const struct sk_buff *first)
+{
+	unsigned int n = 0;
+
+	for (; first; first = first->next)
+		n++;
+	return n;
+}
+
 void wgs_crypt_requeue(struct wg_device *wg, struct crypt_queue *queue)
 {
 	int cpu;
 
-	rcu_read_lock_bh();
+	rcu_read_lock();
 	cpu = wgs_placement_stay(&wg->scale.placement, &queue->last_cpu);
 	queue_work_on(cpu, wg->packet_crypt_wq, &per_cpu_ptr(queue->worker, cpu)->work);
-	rcu_read_unlock_bh();
+	rcu_read_unlock();
 }
 
 /* ---- life ---- */
@@ -675,7 +683,6 @@ static bool rx_is_empty(struct wg_peer *peer)
 
 void wgs_peer_drain(struct wg_peer *peer)
 {
-	struct workqueue_struct *wq = peer->device->packet_crypt_wq;
 	int cpu;
 
 	wgs_peer_purge(peer);
@@ -683,9 +690,6 @@ void wgs_peer_drain(struct wg_peer *peer)
 		for_each_possible_cpu(cpu)
 			cancel_work_sync(&per_cpu_ptr(peer->scale.cpu, cpu)->release);
 	for (;;) {
-		/* Twice: encryption, then transmission. Each run is bounded, so this ends. */
-		flush_workqueue(wq);
-		flush_workqueue(wq);
 		if (is_idle(peer) && rx_is_empty(peer)) {
 			napi_disable(&peer->napi);
 			/* No poll runs now, so this is the truth. */
@@ -698,9 +702,9 @@ void wgs_peer_drain(struct wg_peer *peer)
 		local_bh_enable();
 		usleep_range(200, 1000);
 	}
-	/* A worker that had just handed the last packet on may still be about to queue. */
-	flush_workqueue(wq);
-	flush_workqueue(wq);
+	/* Who said that the last packet is ready has now queued the work for it, too. */
+	synchronize_net();
+	cancel_work_sync(&peer->transmit_packet_work);
 }
 
 void wgs_peer_free(struct wg_peer *peer)

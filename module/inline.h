@@ -46,8 +46,8 @@ struct crypt_queue;
 struct wg_device;
 struct wg_peer;
 
-/* Lists or packets a worker does in a run, before others on its CPU get their turn and a wait for
- * the run ends: stock workers go on for as long as packets keep coming. */
+/* Packets a worker does in a run, at least, before others on its CPU get their turn: stock workers
+ * go on for as long as packets keep coming. */
 #define WGS_WORKER_BUDGET 64
 
 /* What a CPU has of a peer that is, or once was, inline. */
@@ -100,7 +100,8 @@ int wgs_peer_init(struct wg_peer *peer);
 /* Drops what is held, where upstream drops what is staged. Any context. */
 void wgs_peer_purge(struct wg_peer *peer);
 /* Of a dead peer that nobody can find any more: returns when nothing of it is in a queue or in a
- * worker, and its NAPI is disabled. Sleeps; the device's update lock is held. */
+ * worker, and its NAPI is disabled. It waits for no other peer's packets, but those before its own.
+ * Sleeps; the device's update lock is held. */
 void wgs_peer_drain(struct wg_peer *peer);
 void wgs_peer_free(struct wg_peer *peer);
 
@@ -138,6 +139,8 @@ int wgs_rx(struct wg_peer *peer, struct sk_buff *skb);
 
 /* The budget of a run is spent: somebody goes on, here if this CPU may still be used. */
 void wgs_crypt_requeue(struct wg_device *wg, struct crypt_queue *queue);
+/* Packets in a list that ends with NULL. */
+unsigned int wgs_list_len(const struct sk_buff *first);
 
 /* ---- counters ---- */
 
