@@ -1,0 +1,168 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout: 900
+# smp: 4
+#
+# Order through one tunnel: numbered datagrams from three CPUs and a TCP connection; steady inline,
+# below saturation while both gateways switch all the time and across rekeys, and in saturation.
+# module: yes
+# long: yes
+# shellcheck source=../pair.sh
+. "$REPO/tests/vm/lib.sh"
+. "$REPO/tests/vm/pair.sh"
+
+order=$t/order
+gcc -D_GNU_SOURCE -O1 -Wall -o "$order" "$REPO/tests/vm/order.c"
+
+# stream RATE SECONDS [GSO]: from CPUs 1 to 3; the sum of "sent received lost reordered duplicated"
+# in $sums, each flow in $t/flows.
+stream() {
+	local cpu sender senders=() gso=${3:-1}
+
+	: >$t/flows.sent
+	for cpu in 1 2 3; do
+		ip netns exec left "$order" send 10.9.0.2 7000 $cpu $cpu "$1" "$2" 200 "$gso" \
+			>>$t/flows.sent &
+		senders+=($!)
+	done
+	for sender in "${senders[@]}"; do
+		wait "$sender"
+	done
+	# What is under way has no number to wait for: until nothing comes any more.
+	eventually 60 is_quiet >/dev/null
+	flows_told
+	sums=$(awk 'NR == FNR { sent += $2; next }
+		NF == 5 { got += $2; reordered += $4; twice += $5 }
+		END { print sent + 0, got + 0, sent - (got - twice), reordered + 0, twice + 0 }' \
+		$t/flows.sent $t/flows)
+	say "sent received lost reordered duplicated: $sums"
+}
+
+received() {
+	right cat /proc/net/snmp | awk '/^Udp: [0-9]/ { print $2 + $4 }'
+}
+
+is_quiet() {
+	local before
+
+	before=$(received)
+	sleep 1
+	[ "$(received)" = "$before" ]
+}
+
+# flows_told: the receiver's lines since it last told, in $t/flows.
+flows_told() {
+	: >$t/received
+	kill -USR1 "$receiver"
+	eventually 30 grep -qx end $t/received
+	grep -v end $t/received >$t/flows || :
+}
+
+sum() {
+	cut -d ' ' -f "$1" <<<"$sums"
+}
+
+# flips_start SECONDS DEVICE [WAIT_S] / flips_end: both gateways.
+flips_start() {
+	local side
+
+	flippers=()
+	for side in left right; do
+		ip netns exec $side wgs flip "$1" 0 "${3:-0}" "$2" >$t/flips.$side &
+		flippers+=($!)
+	done
+}
+
+flips_end() {
+	local flipper
+
+	for flipper in "${flippers[@]}"; do
+		wait "$flipper" || fail "a switch did not end: $(cat $t/flips.*)"
+	done
+	say "switches, longest wait: left $(cat $t/flips.left), right $(cat $t/flips.right)"
+}
+
+drops() {
+	say "drops: left $(counter left '[.peers[].drops, .devices[].drops] | tostring')," \
+		"right $(counter right '[.peers[].drops, .devices[].drops] | tostring')"
+}
+
+load_module
+pair_wire
+pair_tunnel 0
+pair_tunnel 1
+: >$t/received
+ip netns exec right "$order" receive 7000 >>$t/received &
+receiver=$!
+eventually 10 grep -q ready $t/received
+right iperf3 -s -D
+eventually 10 is_served right >/dev/null
+
+# --- a rate at which vanilla loses nothing here
+rate=${ORDER_RATE:-200}
+while :; do
+	stream "$rate" 10
+	[ "$(sum 3)" != 0 ] || break
+	rate=$((rate / 2))
+	[ "$rate" -ge 20 ] || fail "vanilla loses packets at any rate"
+done
+say "3 x $rate packets/s: vanilla loses none"
+
+# --- steady inline
+pair_mode inline
+stream "$rate" 20
+check "steady inline, below saturation: none lost, reordered, duplicated" \
+	test "$(cut -d ' ' -f 3- <<<"$sums")" = "0 0 0"
+stream 0 10
+check "steady inline, as fast as it goes: none reordered or duplicated" \
+	test "$(cut -d ' ' -f 4- <<<"$sums")" = "0 0"
+stream 0 10 16
+check "the same in GSO buffers" test "$(cut -d ' ' -f 4- <<<"$sums")" = "0 0"
+
+# --- switches below saturation, across rekeys; before that the same load with nothing switched in
+# this tunnel, but as often in another one
+seconds=${ORDER_SECONDS:-260}
+# busy DEVICE: all flows, while both gateways switch the peer of that device.
+busy() {
+	flips_start "$seconds" "$1"
+	ip netns exec left iperf3 -c 10.9.0.2 -t "$((seconds - 10))" -b 1M --json >$t/tcp &
+	tcp=$!
+	stream "$rate" "$((seconds - 10))"
+	wait "$tcp"
+	flips_end
+	drops
+	say "TCP bytes, retransmissions: $(jq -c '.end.sum_sent | [.bytes, .retransmits]' $t/tcp)"
+}
+
+pair_mode vanilla
+while :; do
+	say "3 x $rate packets/s, another tunnel is switched"
+	busy wg1
+	[ "$(sum 3) $(jq .end.sum_sent.retransmits $t/tcp)" != "0 0" ] || break
+	rate=$((rate / 2))
+	[ "$rate" -ge 20 ] || fail "packets are lost at any rate"
+done
+before=$(left wg show wg0 latest-handshakes | cut -f 2)
+say "3 x $rate packets/s, this tunnel is switched"
+busy wg0
+check "switching, below saturation: none lost, reordered, duplicated" \
+	test "$(cut -d ' ' -f 3- <<<"$sums")" = "0 0 0"
+check "TCP without retransmissions" test "$(jq .end.sum_sent.retransmits $t/tcp)" = 0
+check "5,000 switches at each end" test "$(cat $t/flips.* | cut -d ' ' -f 1 | sort -n | head -n 1)" -ge 5000
+check "keys were new meanwhile" test "$(left wg show wg0 latest-handshakes | cut -f 2)" -ge $((before + 110))
+
+# --- saturation
+for mode in vanilla inline; do
+	pair_mode $mode
+	for i in 1 2; do
+		say "saturated, $mode, without switches"
+		stream 0 10
+	done
+done
+flips_start 30 wg0 2
+stream 0 28
+flips_end
+check "switching in saturation: none reordered or duplicated" \
+	test "$(cut -d ' ' -f 4- <<<"$sums")" = "0 0"
+drops
+kill "$receiver"

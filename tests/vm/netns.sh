@@ -1,0 +1,26 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Sourced by cases after pair.sh: upstream's own self-test of WireGuard, out of the kernel's source.
+
+# netns_test: runs it; its output is netns.out in the case's folder.
+netns_test() {
+	local status=0
+
+	bash "$WGS_SOURCE/tools/testing/selftests/wireguard/netns.sh" >"$VM_OUT/netns.out" 2>&1 ||
+		status=$?
+	tail -n 3 "$VM_OUT/netns.out"
+	say "netns.sh: exit $status"
+	return "$status"
+}
+
+# netns_flip: switches peers of all namespaces to random modes until it is killed.
+netns_flip() {
+	local namespace
+
+	while :; do
+		for namespace in $(ip netns list | cut -d ' ' -f 1); do
+			ip netns exec "$namespace" wgs flip 0.5 0.005 2>/dev/null || :
+		done
+	done
+}
