@@ -212,19 +212,17 @@ floods_start
 
 kind "a peer" set_mode peer_goes
 
-# An idle peer of a flooded device: how long rtnl is held.
+# An idle peer of a flooded device: how long the request takes, most of it with rtnl held. The kernel
+# does all of it within sendto(); a program's start says nothing, it takes seconds here by itself.
 for mode in vanilla inline; do
 	pair_mode $mode
-	longest=0
 	for ((i = 0; i < 10; i++)); do
 		key=$(wg genkey | wg pubkey)
 		left wg set wg0 peer "$key" allowed-ips 10.99.0.1/32
-		start=${EPOCHREALTIME/./}
-		left wg set wg0 peer "$key" remove
-		took=$(((${EPOCHREALTIME/./} - start) / 1000))
-		[ "$took" -le "$longest" ] || longest=$took
+		left strace -T -e trace=sendto -o $t/removal.$mode.$i wg set wg0 peer "$key" remove
 	done
-	check "an idle peer of a flooded device goes in at most $longest ms, $mode" test "$longest" -lt 2000
+	longest=$(sed -n 's/.*<\([0-9.]*\)>$/\1/p' $t/removal.$mode.* | sort -n | tail -n 1)
+	check "an idle peer of a flooded device goes in at most $longest s, $mode" test "${longest%.*}" -lt 2
 done
 
 kind "a device" set_default device_goes
