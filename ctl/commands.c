@@ -329,8 +329,7 @@ enum ctl_exit commands_standby(const struct ctl *ctl)
 
 static bool mode_ok(const char *mode)
 {
-	static const char *const modes[] = {"auto", "inline", "vanilla", NULL};
-	const char *near = text_nearest(mode, modes);
+	const char *near = text_nearest(mode, model_mode_words);
 	enum mode m;
 
 	if (model_mode_parse(mode, &m) == 0)

@@ -80,14 +80,10 @@ static void read_traffic(struct config_yaml *y, const struct config_yaml_node *n
 
 static bool read_mode(struct config_yaml *y, const struct config_yaml_node *n, enum mode *ret)
 {
-	static const char *const words[] = {"auto", "inline", "vanilla", NULL};
-	static const enum mode values[] = {MODE_AUTO, MODE_INLINE, MODE_VANILLA};
 	unsigned int v;
 
-	if (!config_yaml_word(y, n, words, &v))
-		return false;
-	*ret = values[v];
-	return true;
+	return config_yaml_word(y, n, model_mode_words, &v) &&
+	       model_mode_parse(model_mode_words[v], ret) == 0;
 }
 
 /* ---- peers ---- */

@@ -62,6 +62,8 @@ const char *model_mode_name(enum mode mode)
 	return mode_names[mode];
 }
 
+const char *const model_mode_words[] = {"auto", "inline", "vanilla", NULL};
+
 int model_mode_parse(const char *s, enum mode *ret)
 {
 	for (size_t i = 0; i < sizeof(mode_names) / sizeof(mode_names[0]); i++)

@@ -200,6 +200,8 @@ struct site {
 uint32_t model_mark(uint32_t mask, unsigned int slot);
 
 const char *model_mode_name(enum mode mode);
+/* The names as people are told of them; ends with NULL. */
+extern const char *const model_mode_words[];
 /* -EINVAL: not the name of one. */
 int model_mode_parse(const char *s, enum mode *ret);
 
