@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DOC: The netlink family of wgscale.h. It reads and sets, and decides nothing: inline.c and
+ * placement.c do. A device is held by a reference, its peers by the device's update lock.
+ */
 #include "control.h"
 
 #include "compat.h"

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DOC: Modes and inline work, as inline.h promises them. It never transmits a flow from another CPU
+ * than the one that held it, and waits for nobody in a packet's way. Upstream's files call in here
+ * by the hooks in patches/; control.c sets modes.
+ */
 #include "inline.h"
 
 #include "control.h"

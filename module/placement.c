@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DOC: Which CPU is next, of those that a mask allows and that are online: always one, whatever
+ * goes offline meanwhile. The mask is read under RCU in a packet's way.
+ */
 #include "placement.h"
 
 #include <linux/slab.h>
