@@ -237,7 +237,7 @@ static bool encrypt(struct wg_peer *peer, struct wgs_cpu *c, struct noise_keypai
 		PACKET_CB(skb)->ds = ip_tunnel_ecn_encap(0, ip_hdr(skb), skb);
 		PACKET_CB(skb)->nonce = nonce++;
 		count_scalar(c);
-		if (unlikely(!wg_packet_encrypt(skb, keypair))) {
+		if (unlikely(!wg_packet_encrypt(skb, keypair, true))) {
 			__skb_unlink(skb, packets);
 			kfree_skb(skb);
 			DEV_STATS_INC(peer->device->dev, tx_dropped);
@@ -548,7 +548,7 @@ int wgs_rx(struct wg_peer *peer, struct sk_buff *skb)
 	if (unlikely(!wg_prev_queue_enqueue(&peer->rx_queue, skb)))
 		return -ENOSPC;
 	count_scalar(this_cpu_ptr(peer->scale.cpu));
-	if (likely(wg_packet_decrypt(skb, PACKET_CB(skb)->keypair)))
+	if (likely(wg_packet_decrypt(skb, PACKET_CB(skb)->keypair, true)))
 		state = PACKET_STATE_CRYPTED;
 	else
 		wgs_drop(peer, WGSCALE_DROP_RX_DECRYPT);
