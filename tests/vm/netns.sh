@@ -13,14 +13,3 @@ netns_test() {
 	say "netns.sh: exit $status"
 	return "$status"
 }
-
-# netns_flip: switches peers of all namespaces to random modes until it is killed.
-netns_flip() {
-	local namespace
-
-	while :; do
-		for namespace in $(ip netns list | cut -d ' ' -f 1); do
-			ip netns exec "$namespace" wgs flip 0.5 0.005 2>/dev/null || :
-		done
-	done
-}

@@ -11,10 +11,11 @@
 . "$REPO/tests/vm/netns.sh"
 
 load_module
-netns_flip >"$VM_OUT/flips" &
+wgs walk 3600 0.005 >"$VM_OUT/flips" &
 flipper=$!
 netns_test
-kill "$flipper"
+# Whoever is in one of its namespaces at the end, netns.sh kills.
+kill "$flipper" 2>/dev/null || :
 flips=$(awk '{ n += $1 } END { print n + 0 }' "$VM_OUT/flips")
 check "many switches: $flips" test "$flips" -gt 1000
 check "the module goes" eventually 20 rmmod wireguard
