@@ -81,12 +81,13 @@ sides_gone() {
 	ip netns del right
 }
 
-# floods_start: two, as fast as it goes, whether there is a way or not.
+# floods_start: two, as fast as it goes, whether there is a way or not; of the lowest priority, so that
+# they take all that the programs of a round leave, and these begin at once.
 floods_start() {
 	local dst
 
 	for dst in 1 2; do
-		ip netns exec lan bash -c "while :; do
+		ip netns exec lan chrt --idle 0 bash -c "while :; do
 			'$order' send 10.9.0.$dst 9 0 $dst 0 3600 1000 8 >/dev/null 2>&1 || sleep 0.05
 		done" &
 	done
