@@ -104,6 +104,14 @@ bench-selftest:
 	$(call say,TEST,tests/bench/report.py)
 	$(Q)tests/bench/selftest
 
+# The module on kernels that check themselves: an hour to build them, once, and then hours.
+DEBUG_KERNELS = 6.1-debug 6.12-debug
+DEBUG_CASES   = module long_netns_vanilla long_netns_inline long_netns_flip long_removal
+check-debug: deps-debug all
+	@bad=0; for kernel in $(DEBUG_KERNELS); do \
+		VM_SLOW=6 BUILD=$(abspath $(O)) tests/vm/run -k $$kernel $(DEBUG_CASES) || bad=1; \
+	done; exit $$bad
+
 unit: $(UNIT)
 
 lint: $(O)/libcore.a $(O)/varlink_text.h
@@ -120,6 +128,9 @@ $(O)/analyze/%.ok: daemon/%.c
 deps-check:
 	@tests/deps build check
 	@tests/deps vm || echo "going on without the tests in virtual machines"
+
+deps-debug:
+	@tests/deps build vm debug
 
 deps-demo:
 	@tests/deps build vm
@@ -226,14 +237,15 @@ help:
 	@echo "make check      within half an hour: units, and the main cases in virtual machines"
 	@echo "make check-long every case on every kernel, and the campaigns: hours"
 	@echo "make bench      throughput and cost of each mode, in virtual machines: tables, CSV, SVG"
+	@echo "make check-debug the module on kernels that check themselves (KASAN, lockdep): hours"
 	@echo "make lint analyze unit   the parts of check that need no virtual machine"
 	@echo "make install    DESTDIR, PREFIX, UNITDIR and more; uninstall undoes it"
 	@echo "make module     the kernel module for KVER (this kernel), in $(O)/module/KVER/"
 	@echo "make install-module, install-dkms   for KVER; for all kernels. uninstall-module undoes both"
 	@echo "V=1 shows the commands, O=DIR builds elsewhere, DEPS=no installs no packages"
 
-.PHONY: all check demo check-long bench bench-selftest unit lint analyze deps-check deps-demo \
-	deps-bench module install uninstall \
+.PHONY: all check demo check-long check-debug bench bench-selftest unit lint analyze deps-check deps-demo \
+	deps-bench deps-debug module install uninstall \
 	install-loader install-module install-dkms uninstall-module clean help
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Sourced by ./kernel and ./module: Debian's packages, unpacked and never installed.
+# Sourced by ./kernel, ./kernel-debug and ./module: Debian's packages, unpacked and never installed.
 # $what is who speaks.
 
 # unavailable MESSAGE: nothing is wrong with the checkout, but there is nothing to test with.
