@@ -5,9 +5,13 @@
 #include <crypto/chacha20poly1305.h>
 #include <crypto/poly1305.h>
 #include <linux/init.h>
+#include <linux/mm.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#ifdef CONFIG_X86
+#include <asm/fpu/api.h>
+#endif
 
 #define TAG CHACHA20POLY1305_AUTHTAG_SIZE
 
@@ -72,60 +76,114 @@ bool wgs_open(u8 *text, unsigned int len, u64 nonce, const u8 *key)
 		chacha20_crypt(state, text, text, len);
 	}
 	memzero_explicit(stream, sizeof(stream));
+	memzero_explicit(tag, sizeof(tag)); /* of what was forged, it is the right one */
 	memzero_explicit(state, sizeof(state));
 	return good;
 }
 
 /* ---- self-test ---- */
 
+#define TEXT_MAX  9000
+#define ALIGN_MAX 16
+#define AFTER	  64 /* bytes behind the tag that are nobody's to change */
+#define ROOM	  (ALIGN_MAX + WGS_SEAL_HEADROOM + TEXT_MAX + TAG + AFTER)
+
 struct test {
 	u8 key[CHACHA20POLY1305_KEY_SIZE];
-	u8 plain[4096], right[4096 + TAG];
-	u8 before[WGS_SEAL_HEADROOM], buffer[WGS_SEAL_HEADROOM + 4096 + TAG];
+	u8 plain[TEXT_MAX], sealed[TEXT_MAX + TAG];
+	u8 buffer[ROOM], noise[ROOM];
+	u64 nonce;
 };
 
-static bool agrees(struct test *t, unsigned int len)
+/* A context without SIMD, as a softirq that interrupts its use. */
+static void simd_off(bool off)
 {
-	u8 *text = t->buffer + WGS_SEAL_HEADROOM;
-	u64 nonce = get_random_u64();
+#ifdef CONFIG_X86
+	if (off)
+		kernel_fpu_begin();
+#endif
+}
+
+static void simd_on_again(bool off)
+{
+#ifdef CONFIG_X86
+	if (off)
+		kernel_fpu_end();
+#endif
+}
+
+/* Nothing was written before the text, or behind len bytes of it. */
+static bool is_kept(const struct test *t, const u8 *text, unsigned int len)
+{
+	size_t at = text - t->buffer;
+
+	return !memcmp(t->buffer, t->noise, at) &&
+	       !memcmp(text + len, t->noise + at + len, ROOM - at - len);
+}
+
+/* A text with a bit that is not as it was is refused, and stays as it is. */
+static bool is_refused(struct test *t, u8 *text, unsigned int len, unsigned int at)
+{
+	bool taken;
+
+	text[at] ^= 0x10;
+	taken = wgs_open(text, len + TAG, t->nonce, t->key);
+	text[at] ^= 0x10;
+	return !taken && !memcmp(text, t->sealed, len + TAG);
+}
+
+/* The rest of agrees(), in whatever context. */
+static bool seals_and_opens(struct test *t, u8 *text, unsigned int len)
+{
+	unsigned int i;
+
+	wgs_seal(text, len, t->nonce, t->key);
+	if (memcmp(text, t->sealed, len + TAG) || !is_kept(t, text, len + TAG))
+		return false;
+	for (i = 0; i < TAG; i++)
+		if (!is_refused(t, text, len, len + i))
+			return false;
+	if (!is_refused(t, text, len, 0) || !is_refused(t, text, len, len / 2) ||
+	    wgs_open(text, len + TAG, t->nonce + 1, t->key) ||
+	    wgs_open(text, len + TAG - 1, t->nonce, t->key))
+		return false;
+	return wgs_open(text, len + TAG, t->nonce, t->key) && !memcmp(text, t->plain, len) &&
+	       !memcmp(text + len, t->sealed + len, TAG) && is_kept(t, text, len + TAG);
+}
+
+static bool agrees(struct test *t, unsigned int len, unsigned int align, bool without_simd)
+{
+	u8 *text = t->buffer + align + WGS_SEAL_HEADROOM;
+	bool good;
 
 	get_random_bytes(t->key, sizeof(t->key));
 	get_random_bytes(t->plain, len);
-	get_random_bytes(t->before, sizeof(t->before));
-	chacha20poly1305_encrypt(t->right, t->plain, len, NULL, 0, nonce, t->key);
-
-	memcpy(t->buffer, t->before, sizeof(t->before));
+	t->nonce = get_random_u64();
+	chacha20poly1305_encrypt(t->sealed, t->plain, len, NULL, 0, t->nonce, t->key);
+	memcpy(t->buffer, t->noise, ROOM);
 	memcpy(text, t->plain, len);
-	wgs_seal(text, len, nonce, t->key);
-	if (memcmp(text, t->right, len + TAG) || memcmp(t->buffer, t->before, sizeof(t->before)))
-		return false;
-	/* Of forged ones, nothing is decrypted. */
-	if (wgs_open(text, len + TAG, nonce + 1, t->key) ||
-	    wgs_open(text, len + TAG - 1, nonce, t->key))
-		return false;
-	text[len / 2] ^= 0x10;
-	if (wgs_open(text, len + TAG, nonce, t->key))
-		return false;
-	text[len / 2] ^= 0x10;
-	if (memcmp(text, t->right, len + TAG))
-		return false;
-	return wgs_open(text, len + TAG, nonce, t->key) && !memcmp(text, t->plain, len);
+	simd_off(without_simd);
+	good = seals_and_opens(t, text, len);
+	simd_on_again(without_simd);
+	return good;
 }
 
 int __init wgs_aead_selftest(void)
 {
-	static const u16 lengths[] __initconst = {
-		0,   1,	  15,  16,  17,	 31,  32,  63,	64,   65,   127,  128,	129,  255,
-		256, 257, 447, 448, 449, 511, 512, 513, 1024, 1376, 1420, 1424, 4095, 4096};
-	struct test *t = kmalloc(sizeof(*t), GFP_KERNEL);
+	static const u16 lengths[] __initconst = {0,	1,    15,   16,	  17,	31,   32,      63,
+						  64,	65,   127,  128,  129,	255,  256,     257,
+						  447,	448,  449,  511,  512,	513,  1024,    1376,
+						  1420, 1424, 4032, 4095, 4096, 4097, TEXT_MAX};
+	struct test *t = kvmalloc(sizeof(*t), GFP_KERNEL);
 	unsigned int i;
 	int ret = 0;
 
 	if (!t)
 		return -ENOMEM;
-	for (i = 0; i < ARRAY_SIZE(lengths) && !ret; i++)
-		if (!agrees(t, lengths[i]))
+	get_random_bytes(t->noise, ROOM);
+	for (i = 0; i < 2 * ARRAY_SIZE(lengths) && !ret; i++)
+		if (!agrees(t, lengths[i / 2], i / 2 % ALIGN_MAX, i % 2))
 			ret = -EBADMSG;
-	kfree_sensitive(t);
+	kvfree_sensitive(t, sizeof(*t));
 	return ret;
 }

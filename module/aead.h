@@ -12,13 +12,14 @@
 #include <crypto/chacha.h>
 #include <linux/types.h>
 
-/* Bytes before the text that wgs_seal() needs, and leaves as they were. */
+/* Bytes before the text that wgs_seal() needs, and leaves as they were. Meanwhile they are secret,
+ * and nobody else's. */
 #define WGS_SEAL_HEADROOM CHACHA_BLOCK_SIZE
 
 /* len: bytes of text; the tag is put behind it, CHACHA20POLY1305_AUTHTAG_SIZE bytes. Any context.
  */
 void wgs_seal(u8 *text, unsigned int len, u64 nonce, const u8 *key);
-/* len: text and tag. false: it is forged, or too short, and stays as it is. Any context. */
+/* len: text and tag. false: it is forged, or too short, and stays as it is. Any context but NMI. */
 bool wgs_open(u8 *text, unsigned int len, u64 nonce, const u8 *key);
 
 /* Against the kernel's: -EBADMSG when they differ, -ENOMEM. */
