@@ -30,8 +30,7 @@ static void begin(u32 *state, u64 nonce, const u8 *key)
 static void authenticate(u8 *tag, const u8 *text, unsigned int len, const u8 *one_time_key)
 {
 	unsigned int pad = -len % POLY1305_BLOCK_SIZE;
-	/* Zeros to the end of the block; then two lengths, of which that of associated data is 0.
-	 */
+	/* Zeros to the end of the block; then the lengths of associated data and of text. */
 	u8 tail[2 * POLY1305_BLOCK_SIZE] = {};
 	struct poly1305_desc_ctx poly;
 	__le64 size = cpu_to_le64(len);

@@ -16,8 +16,8 @@
  * and nobody else's. */
 #define WGS_SEAL_HEADROOM CHACHA_BLOCK_SIZE
 
-/* len: bytes of text; the tag is put behind it, CHACHA20POLY1305_AUTHTAG_SIZE bytes. Any context.
- */
+/* len: bytes of text; the tag, CHACHA20POLY1305_AUTHTAG_SIZE bytes, is put behind it. Any context
+ * but NMI. */
 void wgs_seal(u8 *text, unsigned int len, u64 nonce, const u8 *key);
 /* len: text and tag. false: it is forged, or too short, and stays as it is. Any context but NMI. */
 bool wgs_open(u8 *text, unsigned int len, u64 nonce, const u8 *key);
