@@ -9,12 +9,11 @@
 # shellcheck source=../pair.sh
 . "$REPO/tests/vm/lib.sh"
 . "$REPO/tests/vm/pair.sh"
+. "$REPO/tests/vm/numbered.sh"
 
 count=${HOSTILE_COUNT:-500000}
 rate=${HOSTILE_RATE:-2500}
-order=$t/order
 forge=$t/forge
-gcc -D_GNU_SOURCE -O1 -Wall -o "$order" "$REPO/tests/vm/order.c"
 gcc -D_GNU_SOURCE -O1 -Wall -o "$forge" "$REPO/tests/vm/forge.c"
 
 # accounted: bad packets that the right side has counted so far, and those that never reached
@@ -32,28 +31,23 @@ accounted() {
 
 # attack MODE SEED
 attack() {
-	local before sender
+	local before
 
 	pair_mode "$1"
 	before=$(accounted)
-	: >$t/received
-	ip netns exec right "$order" receive 7000 >>$t/received &
-	receiver=$!
-	eventually 10 grep -q ready $t/received
-	ip netns exec left "$order" send 10.9.0.2 7000 1 0 50 $((count / rate + 5)) >$t/sent &
-	sender=$!
+	receiver_start
+	senders_start 50 $((count / rate + 5)) 0
 	left "$forge" wire "$count" "$rate" "$2" >$t/forged
-	wait "$sender"
+	senders_wait
 	say "$1: $(xargs <$t/forged)"
 	# Handshakes are looked at by a worker.
 	eventually 60 test_accounted "$before" >/dev/null || :
 	check "$1: each of $count is accounted for: $(($(accounted) - before)); $(counter right \
 		'[.devices[].drops, .peers[].drops] | tostring')" test_accounted "$before"
 	eventually 10 left ping -n -c 1 -W 1 10.9.0.2 >/dev/null
-	kill "$receiver"
-	wait "$receiver" || :
-	check "$1: good packets came through, once each: $(cut -d ' ' -f 2 $t/sent) sent; $(grep '^1 ' $t/received)" \
-		test "$(grep '^1 ' $t/received)" = "1 $(cut -d ' ' -f 2 $t/sent) 0 0 0"
+	receiver_end
+	check "$1: good packets came through, once each: $(cut -d ' ' -f 2 $t/sent) sent; $(flows)" \
+		test "$(flows)" = "0 $(cut -d ' ' -f 2 $t/sent) 0 0 0"
 }
 
 test_accounted() {
@@ -73,16 +67,13 @@ attack inline 2
 left tc qdisc add dev wire root netem delay 4ms 3ms reorder 30% duplicate 20% limit 100000
 for mode in vanilla inline; do
 	pair_mode $mode
-	: >$t/received
-	ip netns exec right "$order" receive 7000 >>$t/received &
-	receiver=$!
-	eventually 10 grep -q ready $t/received
-	left "$order" send 10.9.0.2 7000 1 0 300 20 >$t/sent
+	receiver_start
+	senders_start 300 20 0
+	senders_wait
 	eventually 10 left ping -n -c 1 -W 1 10.9.0.2 >/dev/null
-	kill "$receiver"
-	wait "$receiver" || :
-	say "received lost reordered duplicated: $(grep '^1 ' $t/received)"
-	check "$mode: none lost, none twice" test "$(grep '^1 ' $t/received | cut -d ' ' -f 2,3,5)" = \
+	receiver_end
+	say "received lost reordered duplicated: $(flows)"
+	check "$mode: none lost, none twice" test "$(flows | cut -d ' ' -f 2,3,5)" = \
 		"$(cut -d ' ' -f 2 $t/sent) 0 0"
 done
 check "replays were seen: $(counter right '.peers[0].drops.rx_replay')" \

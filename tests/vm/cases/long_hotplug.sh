@@ -10,9 +10,8 @@
 # shellcheck source=../pair.sh
 . "$REPO/tests/vm/lib.sh"
 . "$REPO/tests/vm/pair.sh"
+. "$REPO/tests/vm/numbered.sh"
 
-order=$t/order
-gcc -D_GNU_SOURCE -O1 -Wall -o "$order" "$REPO/tests/vm/order.c"
 rounds=${HOTPLUG_ROUNDS:-40}
 
 online() {
@@ -22,9 +21,7 @@ online() {
 load_module
 pair_wire
 pair_tunnel 0
-ip netns exec right "$order" receive 7000 >$t/received &
-receiver=$!
-eventually 10 grep -q ready $t/received
+receiver_start
 left wgs cpus 2-3 wg0
 right wgs cpus 1,3 wg0
 for side in left right; do
@@ -32,10 +29,7 @@ for side in left right; do
 	flippers+=" $!"
 done
 # CPU 0 stays; a sender's CPU may go, and the sender goes on elsewhere.
-for cpu in 0 1 2; do
-	ip netns exec left "$order" send 10.9.0.2 7000 $cpu $cpu 200 3600 >/dev/null &
-	senders+=" $!"
-done
+senders_start 200 3600 "0 1 2"
 for ((i = 0; i < rounds; i++)); do
 	cpu=$((1 + RANDOM % 3))
 	online $cpu 0
@@ -46,13 +40,12 @@ for ((i = 0; i < rounds; i++)); do
 	done
 done
 # shellcheck disable=SC2086 # several
-kill $flippers $senders
+kill $flippers "${senders[@]}"
 pair_mode inline
 check "the last switch is complete" eventually 5 test "$(counter left '.peers[0].in_force')" = inline
 check "the tunnel carries" left ping -n -c 5 -i 0.2 -W 2 10.9.0.2
 check "the mask is as it was" test "$(counter left '.devices[0].cpus')" = 2-3
-kill "$receiver"
-wait "$receiver" || :
-say "flow received lost reordered duplicated: $(grep -v -e end -e ready $t/received | paste -sd '|')"
+receiver_end
+say "flow received lost reordered duplicated: $(flows | paste -sd '|')"
 # A flow whose sender was moved to another CPU may be reordered then; twice is never.
-check "none twice" test "$(awk 'NF == 5 { n += $5 } END { print n + 0 }' $t/received)" = 0
+check "none twice" test "$(flows | awk '{ n += $5 } END { print n + 0 }')" = 0

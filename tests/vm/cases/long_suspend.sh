@@ -9,9 +9,7 @@
 # shellcheck source=../pair.sh
 . "$REPO/tests/vm/lib.sh"
 . "$REPO/tests/vm/pair.sh"
-
-order=$t/order
-gcc -D_GNU_SOURCE -O1 -Wall -o "$order" "$REPO/tests/vm/order.c"
+. "$REPO/tests/vm/numbered.sh"
 
 # sleeps: as far as the kernel goes without its devices, which could not all wake up again here.
 # Programs are frozen, and whoever wants to know is told.
@@ -28,13 +26,8 @@ handshake() {
 load_module
 pair_wire
 pair_tunnel 0
-ip netns exec right "$order" receive 7000 >$t/received &
-receiver=$!
-eventually 10 grep -q ready $t/received
-for cpu in 0 1; do
-	ip netns exec left "$order" send 10.9.0.2 7000 $cpu $cpu 200 3600 >/dev/null &
-	senders+=" $!"
-done
+receiver_start
+senders_start 200 3600 "0 1"
 for mode in vanilla inline flipped; do
 	if [ $mode = flipped ]; then
 		for side in left right; do
@@ -53,10 +46,9 @@ for mode in vanilla inline flipped; do
 	done
 done
 # shellcheck disable=SC2086 # several
-kill $flippers $senders
-kill "$receiver"
-wait "$receiver" || :
-say "flow received lost reordered duplicated: $(grep -v -e end -e ready $t/received | paste -sd '|')"
+kill $flippers "${senders[@]}"
+receiver_end
+say "flow received lost reordered duplicated: $(flows | paste -sd '|')"
 check "none reordered or twice" test \
-	"$(awk 'NF == 5 { n += $4 + $5 } END { print n + 0 }' $t/received)" = 0
+	"$(flows | awk '{ n += $4 + $5 } END { print n + 0 }')" = 0
 check "the module goes" eventually 20 rmmod wireguard
