@@ -11,74 +11,19 @@
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 . "$REPO/tests/vm/pair.sh"
+. "$REPO/tests/vm/numbered.sh"
 
-# Floods come from a namespace of their own, "lan", whose hosts are behind both gateways: what is
-# inside a namespace would keep it alive.
-#
-#	lan left0 --- lan0 left wire --- wire right lan0 --- right0 lan
+# What is taken away and put back, and how: ../churn. Floods come from "lan", whose hosts are behind
+# both of its gateways.
 rounds=${REMOVAL_ROUNDS:-200}
-order=$t/order
-gcc -D_GNU_SOURCE -O1 -Wall -o "$order" "$REPO/tests/vm/order.c"
+kinds=${REMOVAL_KINDS:-peers,devices,namespaces,modules}
 
-# config SIDE: for `wg setconf`.
-config() {
-	local side
+# churned COMMAND [N]: the longest round in $longest, in seconds.
+churned() {
+	local answer
 
-	side=$(other "$1")
-	cat <<-END
-		[Interface]
-		PrivateKey = $(cat $pair_key.$1)
-		ListenPort = 21820
-		[Peer]
-		PublicKey = $(wg pubkey <$pair_key.$side)
-		Endpoint = 192.0.2.$(host $side):21820
-		AllowedIPs = 10.9.0.0/24, 10.0.0.0/16
-	END
-}
-
-# lane SIDE: its device, with its peer.
-lane() {
-	ip -n "$1" link add wg0 type wireguard
-	ip netns exec "$1" wg setconf wg0 $t/"$1".conf
-	ip -n "$1" -batch - <<-END
-		addr add 10.9.0.$(host "$1")/24 dev wg0
-		link set wg0 up
-	END
-}
-
-# sides: both namespaces, the wire, their hosts, and the tunnel.
-sides() {
-	local side
-
-	ip -batch - <<-END
-		netns add left
-		netns add right
-		link add wire netns left type veth peer name wire netns right
-		link add left0 netns lan type veth peer name lan0 netns left
-		link add right0 netns lan type veth peer name lan0 netns right
-	END
-	for side in left right; do
-		ip -n $side -batch - <<-END
-			addr add 192.0.2.$(host $side)/24 dev wire
-			link set wire up
-			addr add 10.0.$(host $side).254/24 dev lan0
-			link set lan0 up
-		END
-		lane $side
-	done
-	ip -n lan -batch - <<-END
-		addr add 10.0.1.1/24 dev left0
-		link set left0 up
-		addr add 10.0.2.1/24 dev right0
-		link set right0 up
-		route add 10.9.0.2 via 10.0.1.254
-		route add 10.9.0.1 via 10.0.2.254
-	END
-}
-
-sides_gone() {
-	ip netns del left
-	ip netns del right
+	echo "$*" >&"${churn[1]}"
+	read -r answer longest <&"${churn[0]}" && [ "$answer" = ok ] || fail "churn stopped at: $*"
 }
 
 # floods_start: two, as fast as it goes, whether there is a way or not; of the lowest priority, so that
@@ -93,105 +38,92 @@ floods_start() {
 	done
 }
 
-# third ROUND: 0, 1 or 2, and whether a new one begins.
-third() {
-	now=$(($1 * 3 / rounds))
-	begins=no
-	[ "$1" != 0 ] && [ $((($1 - 1) * 3 / rounds)) = $now ] || begins=yes
-}
-
-# flippers_start / flippers_end: of both sides, for as long as it takes.
+# flippers_start: of both sides, from inside. It takes a while until they run.
 flippers_start() {
+	local side
+
 	for side in left right; do
-		ip netns exec $side wgs flip 3600 >/dev/null 2>&1 &
+		ip netns exec $side wgs flip 3600 >/dev/null &
 		flippers+=($!)
 	done
+	eventually 60 is_switched left
+	eventually 60 is_switched right
 }
 
+is_switched() {
+	[ "$(counter "$1" '.peers[0].switches')" -gt 10 ]
+}
+
+# walker_start: of both sides in turn, from outside.
+walker_start() {
+	wgs walk 3600 0 >$t/walked &
+	flippers+=($!)
+	eventually 60 grep -q '^[1-9]' $t/walked
+}
+
+# flippers_end: they ran until now.
 flippers_end() {
-	[ ${#flippers[@]} = 0 ] || kill "${flippers[@]}" 2>/dev/null || :
+	[ ${#flippers[@]} = 0 ] || kill "${flippers[@]}" || fail "nobody switched modes in the end"
 	flippers=()
 }
 
 # module_anew DEFAULT_INLINE: no device is left.
 module_anew() {
 	eventually 20 rmmod wireguard >/dev/null || fail "the module does not go"
-	load_module "default_inline=$1"
+	insmod "$WGS_MODULE" "default_inline=$1"
 }
 
-progress() {
-	[ $((($1 + 1) % 20)) != 0 ] || say "round $(($1 + 1))"
+# anew MODE: new devices begin in it.
+anew() {
+	churned down
+	module_anew $([ "$1" = inline ] && echo 1 || echo 0)
+	churned up
 }
 
-# kind NAME SETUP ROUND_FUNCTION: all its rounds.
-kind() {
+# Devices stay: their mode is set, and that of new peers.
+mode_of_peers() {
+	if [ "$1" = flipped ]; then
+		flippers_start
+		return
+	fi
+	pair_mode "$1"
+	left wgs default "$1" wg0
+}
+
+mode_of_devices() {
+	anew "$1"
+	[ "$1" != flipped ] || flippers_start
+}
+
+mode_of_all() {
+	anew "$1"
+	[ "$1" != flipped ] || walker_start
+}
+
+# modules N: what churn can't.
+modules() {
 	local i
 
-	for ((i = 0; i < rounds; i++)); do
-		third $i
-		"$2" $now $begins
-		"$3"
-		progress $i
+	for ((i = 0; i < $1; i++)); do
+		anew "$mode"
 	done
+}
+
+# kind NAME PREPARE COMMAND...: all its rounds.
+kind() {
+	local done=0 mode name=$1 prepare=$2 third=0
+
+	shift 2
+	for mode in vanilla inline flipped; do
+		third=$((third + 1))
+		"$prepare" $mode
+		"$@" $((rounds * third / 3 - done))
+		done=$((rounds * third / 3))
+		say "$name, $mode: $done rounds so far; the longest took $longest s"
+	done
+	[ ! -e $t/walked ] || say "switches: $(awk '{ n += $1 } END { print n }' $t/walked)"
 	flippers_end
-	say "ok - $1 removed $rounds times"
-}
-
-# Devices stay: their mode is set once for a third, and that of new peers.
-set_mode() {
-	[ "$2" = yes ] || return 0
-	case $1 in
-	0) pair_mode vanilla ;;
-	1)
-		pair_mode inline
-		left wgs default inline wg0
-		right wgs default inline wg0
-		;;
-	2) flippers_start ;;
-	esac
-}
-
-# Devices do not stay: new ones begin as the module says.
-set_default() {
-	[ "$2" = yes ] || return 0
-	sides_gone
-	module_anew $(($1 == 1))
-	sides
-	[ "$1" != 2 ] || flippers_start
-}
-
-# It is the module that goes: module_goes() does it.
-set_nothing() {
-	:
-}
-
-peer_goes() {
-	left wg set wg0 peer "$peer" remove
-	left wg setconf wg0 $t/left.conf
-	left ping -n -c 1 -W 1 10.9.0.2 >/dev/null 2>&1 || :
-}
-
-device_goes() {
-	ip -n left link del wg0
-	lane left
-	left ping -n -c 1 -W 1 10.9.0.2 >/dev/null 2>&1 || :
-}
-
-namespaces_go() {
-	flippers_end
-	sides_gone
-	sides
-	[ "$now" != 2 ] || flippers_start
-	left ping -n -c 1 -W 1 10.9.0.2 >/dev/null 2>&1 || :
-}
-
-module_goes() {
-	flippers_end
-	sides_gone
-	module_anew $((now == 1))
-	sides
-	[ "$now" != 2 ] || flippers_start
-	left ping -n -c 1 -W 1 10.9.0.2 >/dev/null 2>&1 || :
+	say "ok - $name removed $rounds times"
 }
 
 flippers=()
@@ -200,38 +132,34 @@ sysctl -qw net.ipv4.ip_forward=1
 ns_add lan
 for side in left right; do
 	(umask 077 && wg genkey >$pair_key.$side)
+	wg pubkey <$pair_key.$side >$pair_key.$side.pub
 done
-for side in left right; do
-	config $side >$t/$side.conf
-done
-peer=$(wg pubkey <$pair_key.right)
 load_module
-sides
-eventually 10 left ping -n -c 1 -W 1 10.9.0.2 >/dev/null
-memory=$(awk '/^Slab:/ { print $2 }' /proc/meminfo)
+coproc churn { exec "$REPO/tests/vm/churn" $pair_key; }
 floods_start
+churned up
+memory=$(awk '/^Slab:/ { print $2 }' /proc/meminfo)
 
-kind "a peer" set_mode peer_goes
+# wanted KIND
+wanted() {
+	[[ ,$kinds, == *",$1,"* ]]
+}
 
-# An idle peer of a flooded device: how long the request takes, most of it with rtnl held. The kernel
-# does all of it within sendto(); a program's start says nothing, it takes seconds here by itself.
-for mode in vanilla inline; do
-	pair_mode $mode
-	for ((i = 0; i < 10; i++)); do
-		key=$(wg genkey | wg pubkey)
-		left wg set wg0 peer "$key" allowed-ips 10.99.0.1/32
-		left strace -T -e trace=sendto -o $t/removal.$mode.$i wg set wg0 peer "$key" remove
+if wanted peers; then
+	kind "a peer" mode_of_peers churned peer
+	for mode in vanilla inline; do
+		pair_mode $mode
+		churned idle 20
+		check "an idle peer of a flooded device goes in at most $longest s, $mode" \
+			test "${longest%.*}" -lt 2
 	done
-	longest=$(sed -n 's/.*<\([0-9.]*\)>$/\1/p' $t/removal.$mode.* | sort -n | tail -n 1)
-	check "an idle peer of a flooded device goes in at most $longest s, $mode" test "${longest%.*}" -lt 2
-done
-
-kind "a device" set_default device_goes
-kind "namespaces" set_default namespaces_go
-kind "the module" set_nothing module_goes
+fi
+! wanted devices || kind "a device" mode_of_devices churned device
+! wanted namespaces || kind "namespaces" mode_of_all churned namespaces
+! wanted modules || kind "the module" mode_of_all modules
 
 # Its slab caches die with the module: they would complain in the kernel's log if they could not.
-sides_gone
+churned down
 eventually 20 rmmod wireguard
 check "no peer is left" test -z "$(awk '$1 == "wg_peer"' /proc/slabinfo)"
 after=$(awk '/^Slab:/ { print $2 }' /proc/meminfo)
