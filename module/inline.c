@@ -27,44 +27,13 @@
 #define RELEASE_BATCH 64
 #define YIELD_SPINS   1000
 
-static DEFINE_PER_CPU(unsigned int, depth);
+DEFINE_PER_CPU(unsigned int, wgs_depth);
 
 static bool default_inline;
 module_param(default_inline, bool, 0444);
 MODULE_PARM_DESC(default_inline, "peers of new devices start inline, unless the device says other");
 
 /* ---- counters ---- */
-
-void wgs_count_tx(struct wg_peer *peer, const struct sk_buff *first)
-{
-	struct wgs_mode_counters *c = &peer->scale.counters[WGSCALE_MODE_VANILLA];
-
-	if (PACKET_CB(first)->inlined)
-		return; /* counted where it was encrypted */
-	for (; first; first = first->next) {
-		c->tx_packets++;
-		c->tx_bytes += first->len;
-	}
-}
-
-void wgs_count_rx(struct wg_peer *peer, const struct sk_buff *skb)
-{
-	struct wgs_mode_counters *c =
-		&peer->scale.counters[PACKET_CB(skb)->inlined ? WGSCALE_MODE_INLINE
-							      : WGSCALE_MODE_VANILLA];
-
-	c->rx_packets++;
-	c->rx_bytes += skb->len;
-}
-
-void wgs_count_sent(struct wg_peer *peer, size_t bytes)
-{
-	/* Within inline transmission: one of many CPUs. */
-	if (this_cpu_read(depth) && peer->scale.cpu)
-		this_cpu_add(peer->scale.cpu->sent_bytes, bytes);
-	else
-		peer->tx_bytes += bytes;
-}
 
 static u64 sum(const struct wg_peer *peer, size_t member)
 {
@@ -273,9 +242,9 @@ static bool send_directly(struct wg_peer *peer, struct wgs_cpu *c, struct sk_buf
 		return false;
 	first = unbind(packets);
 	if (likely(first)) {
-		__this_cpu_inc(depth);
+		__this_cpu_inc(wgs_depth);
 		wg_packet_create_data_done(peer, first);
-		__this_cpu_dec(depth);
+		__this_cpu_dec(wgs_depth);
 	}
 	return true;
 }
@@ -308,7 +277,7 @@ static bool send_behind(struct wg_peer *peer, struct wgs_cpu *c, struct sk_buff_
 	}
 	wgs_drop_list(peer, WGSCALE_DROP_TX_QUEUE, first);
 	kfree_skb_list(first);
-	wgs_tx_done(peer, true);
+	wgs_tx_done(&peer->scale, true);
 	wg_noise_keypair_put(keypair, false);
 	wg_peer_put(peer);
 	return true;
@@ -416,7 +385,7 @@ static void hold_and_release(struct wg_peer *peer, struct wgs_cpu *c, struct sk_
 	unsigned int n = skb_queue_len(packets);
 
 	hold(peer, c, packets);
-	if (unlikely(__this_cpu_read(depth) >= DEPTH_MAX))
+	if (unlikely(__this_cpu_read(wgs_depth) >= DEPTH_MAX))
 		release_later(c);
 	else
 		release(peer, c, n + RELEASE_BATCH); /* more than was added */
@@ -431,81 +400,52 @@ static bool way_is_clear(const struct wg_peer *peer)
 	       is_idle(peer) && !read_seqcount_retry(&peer->scale.stage_seq, seq);
 }
 
-bool wgs_xmit(struct wg_peer *peer, struct sk_buff_head *packets)
+bool wgs_take(struct wgs_peer *s, struct sk_buff_head *packets)
 {
-	struct wgs_cpu __percpu *all;
-	struct wgs_cpu *c;
-	bool taken = false;
+	struct wg_peer *peer = container_of(s, struct wg_peer, scale);
+	struct wgs_cpu *c = this_cpu_ptr(smp_load_acquire(&s->cpu));
 
-	all = smp_load_acquire(&peer->scale.cpu);
-	if (!all)
-		return false;
-	rcu_read_lock_bh();
-	c = this_cpu_ptr(all);
 	if (unlikely(READ_ONCE(peer->is_dead)))
-		goto out;
+		return false;
 	if (unlikely(has_held(c))) {
 		hold_and_release(peer, c, packets);
-		taken = true;
-		goto out;
+		return true;
 	}
 	if (READ_ONCE(peer->scale.mode) != WGSCALE_MODE_INLINE ||
-	    unlikely(__this_cpu_read(depth) >= DEPTH_MAX))
-		goto out;
-	if (likely(way_is_clear(peer))) {
-		taken = send_directly(peer, c, packets);
-		goto out;
-	}
+	    unlikely(__this_cpu_read(wgs_depth) >= DEPTH_MAX))
+		return false;
+	if (likely(way_is_clear(peer)))
+		return send_directly(peer, c, packets);
 	/* From here on what this CPU staged before is in the peer's queue, or was sent. */
 	if (unlikely(anything_staged(peer)))
-		goto out;
-	if (atomic_read(&peer->scale.queued)) {
-		taken = send_behind(peer, c, packets);
-	} else if (atomic_read(&peer->scale.behind)) {
-		hold_and_release(peer, c, packets);
-		taken = true;
-	} else {
-		taken = send_directly(peer, c, packets);
-	}
-out:
-	rcu_read_unlock_bh();
-	return taken;
+		return false;
+	if (atomic_read(&peer->scale.queued))
+		return send_behind(peer, c, packets);
+	if (!atomic_read(&peer->scale.behind))
+		return send_directly(peer, c, packets);
+	hold_and_release(peer, c, packets);
+	return true;
 }
 
 bool wgs_keepalive(struct wg_peer *peer, struct sk_buff *skb)
 {
 	struct sk_buff_head packets;
+	bool taken;
 
 	__skb_queue_head_init(&packets);
 	__skb_queue_tail(&packets, skb);
-	if (wgs_xmit(peer, &packets))
-		return true;
-	__skb_unlink(skb, &packets);
-	return false;
+	rcu_read_lock_bh();
+	taken = wgs_xmit(&peer->scale, &packets);
+	rcu_read_unlock_bh();
+	if (!taken)
+		__skb_unlink(skb, &packets);
+	return taken;
 }
 
-void wgs_stage_begin(struct wg_peer *peer) __acquires(&peer->scale.stage_lock)
+void wgs_tx_idle(struct wgs_peer *s)
 {
-	spin_lock_bh(&peer->scale.stage_lock);
-	atomic_inc(&peer->scale.queued);
-	write_seqcount_begin(&peer->scale.stage_seq);
-}
+	struct wg_peer *peer = container_of(s, struct wg_peer, scale);
 
-void wgs_stage_end(struct wg_peer *peer, bool queued) __releases(&peer->scale.stage_lock)
-{
-	write_seqcount_end(&peer->scale.stage_seq);
-	spin_unlock_bh(&peer->scale.stage_lock);
-	if (!queued)
-		wgs_tx_done(peer, false);
-}
-
-void wgs_tx_done(struct wg_peer *peer, bool behind)
-{
-	/* A full barrier, before the look at what is held: see hold(). */
-	if (atomic_dec_return(behind ? &peer->scale.behind : &peer->scale.queued))
-		return;
-	if (likely(!atomic_read(&peer->scale.switching) && !atomic_read(&peer->scale.held)))
-		return;
 	if (!is_idle(peer))
 		return;
 	if (atomic_read(&peer->scale.held))
@@ -522,22 +462,16 @@ void wgs_endpoint_write_lock(struct wg_peer *peer) __acquires(&peer->endpoint_lo
 	atomic_dec(&peer->scale.endpoint_writers);
 }
 
-void wgs_endpoint_yield(const struct wg_peer *peer)
+void wgs_endpoint_wait(const struct wgs_peer *s)
 {
 	unsigned int spins = 0;
 
 	/* Bounded: within a tunnel in a tunnel this CPU may hold the lock already. */
-	while (unlikely(atomic_read(&peer->scale.endpoint_writers)) && spins++ < YIELD_SPINS)
+	while (unlikely(atomic_read(&s->endpoint_writers)) && spins++ < YIELD_SPINS)
 		cpu_relax();
 }
 
 /* ---- receiving ---- */
-
-bool wgs_rx_is_inline(const struct wg_peer *peer)
-{
-	/* What that mode needs was made before. */
-	return smp_load_acquire(&peer->scale.mode) == WGSCALE_MODE_INLINE;
-}
 
 int wgs_rx(struct wg_peer *peer, struct sk_buff *skb)
 {
@@ -564,23 +498,12 @@ int wgs_rx(struct wg_peer *peer, struct sk_buff *skb)
 
 /* ---- workers ---- */
 
-unsigned int wgs_list_len(const struct sk_buff *first)
-{
-	unsigned int n = 0;
-
-	for (; first; first = first->next)
-		n++;
-	return n;
-}
-
 void wgs_crypt_requeue(struct wg_device *wg, struct crypt_queue *queue)
 {
 	int cpu;
 
-	rcu_read_lock();
 	cpu = wgs_placement_stay(&wg->scale.placement, &queue->last_cpu);
 	queue_work_on(cpu, wg->packet_crypt_wq, &per_cpu_ptr(queue->worker, cpu)->work);
-	rcu_read_unlock();
 }
 
 /* ---- life ---- */

@@ -24,6 +24,9 @@
  *
  * The promise ends at the hand-over to the underlay device: what a worker put into the transmit
  * queue of its CPU may leave after what this CPU puts into its own.
+ *
+ * What each vanilla packet passes is inline below, so that a tunnel that is left alone costs what
+ * the stock module's does. It takes our part of the peer: upstream's is not complete here.
  */
 #ifndef _WGS_INLINE_H
 #define _WGS_INLINE_H
@@ -91,6 +94,9 @@ struct wgs_device {
 	u8 default_mode;
 };
 
+/* Inline transmissions that this CPU is within. */
+DECLARE_PER_CPU(unsigned int, wgs_depth);
+
 /* Of peers of a new device: what the module was loaded with. */
 enum wgscale_mode wgs_default_mode(void);
 
@@ -112,26 +118,67 @@ enum wgscale_mode wgs_peer_mode_in_force(const struct wg_peer *peer);
 
 /* ---- sending ---- */
 
+/* Of a peer that is, or once was, inline. */
+bool wgs_take(struct wgs_peer *s, struct sk_buff_head *packets);
+
 /* Takes packets that were brought by this very call, BH disabled. false: stage them. */
-bool wgs_xmit(struct wg_peer *peer, struct sk_buff_head *packets);
+static inline bool wgs_xmit(struct wgs_peer *s, struct sk_buff_head *packets)
+{
+	return READ_ONCE(s->cpu) && wgs_take(s, packets);
+}
+
 /* The same for a keepalive, any context. With it an inline peer that has a session has nothing in
  * the queues. */
 bool wgs_keepalive(struct wg_peer *peer, struct sk_buff *skb);
-/* Brackets of what wg_packet_send_staged_packets() does; `queued`: it put a list into the queues,
- * which wgs_tx_done() will be called for. */
-void wgs_stage_begin(struct wg_peer *peer);
-void wgs_stage_end(struct wg_peer *peer, bool queued);
+/* It was the last one, and somebody waits for that. */
+void wgs_tx_idle(struct wgs_peer *s);
+
 /* A list of the peer's queue was transmitted or dropped. Before its references are put. */
-void wgs_tx_done(struct wg_peer *peer, bool behind);
-/* Those who want to read endpoint_lock let those who want to write it go first, for a moment:
- * inline, there are as many readers as CPUs, and always one that holds it. To be released with
- * write_unlock_bh(). */
+static inline void wgs_tx_done(struct wgs_peer *s, bool behind)
+{
+	/* A full barrier, before the look at what is held: see hold(). */
+	if (!atomic_dec_return(behind ? &s->behind : &s->queued) &&
+	    unlikely(atomic_read(&s->switching) || atomic_read(&s->held)))
+		wgs_tx_idle(s);
+}
+
+/* Brackets of what wg_packet_send_staged_packets() does, with BH disabled in between; `queued`: it
+ * put a list into the queues, which wgs_tx_done() will be called for. */
+static inline void wgs_stage_begin(struct wgs_peer *s) __acquires(&s->stage_lock)
+{
+	spin_lock_bh(&s->stage_lock);
+	atomic_inc(&s->queued);
+	write_seqcount_begin(&s->stage_seq);
+}
+
+static inline void wgs_stage_end(struct wgs_peer *s, bool queued) __releases(&s->stage_lock)
+{
+	write_seqcount_end(&s->stage_seq);
+	spin_unlock_bh(&s->stage_lock);
+	if (!queued)
+		wgs_tx_done(s, false);
+}
+
+/* To be released with write_unlock_bh(). */
 void wgs_endpoint_write_lock(struct wg_peer *peer);
-void wgs_endpoint_yield(const struct wg_peer *peer);
+void wgs_endpoint_wait(const struct wgs_peer *s);
+
+/* Those who want to read endpoint_lock let those who want to write it go first, for a moment:
+ * inline, there are as many readers as CPUs, and always one that holds it. */
+static inline void wgs_endpoint_yield(const struct wgs_peer *s)
+{
+	if (unlikely(atomic_read(&s->endpoint_writers)))
+		wgs_endpoint_wait(s);
+}
 
 /* ---- receiving ---- */
 
-bool wgs_rx_is_inline(const struct wg_peer *peer);
+static inline bool wgs_rx_is_inline(const struct wgs_peer *s)
+{
+	/* What that mode needs was made before. */
+	return smp_load_acquire(&s->mode) == WGSCALE_MODE_INLINE;
+}
+
 /* As wg_queue_enqueue_per_device_and_peer(), for a live peer found under RCU. */
 int wgs_rx(struct wg_peer *peer, struct sk_buff *skb);
 
@@ -139,16 +186,49 @@ int wgs_rx(struct wg_peer *peer, struct sk_buff *skb);
 
 /* The budget of a run is spent: somebody goes on, here if this CPU may still be used. */
 void wgs_crypt_requeue(struct wg_device *wg, struct crypt_queue *queue);
+
 /* Packets in a list that ends with NULL. */
-unsigned int wgs_list_len(const struct sk_buff *first);
+static inline int wgs_list_len(const struct sk_buff *first)
+{
+	int n = 0;
+
+	for (; first; first = first->next)
+		n++;
+	return n;
+}
 
 /* ---- counters ---- */
 
-/* By the transmission worker, before it transmits, and by the poll, of what is authenticated. */
-void wgs_count_tx(struct wg_peer *peer, const struct sk_buff *first);
-void wgs_count_rx(struct wg_peer *peer, const struct sk_buff *skb);
-/* Handed to the underlay; handshakes too. */
-void wgs_count_sent(struct wg_peer *peer, size_t bytes);
+/* By the transmission worker, before it transmits what was not counted where it was encrypted. */
+static inline void wgs_count_tx(struct wgs_peer *s, const struct sk_buff *first)
+{
+	struct wgs_mode_counters *c = &s->counters[WGSCALE_MODE_VANILLA];
+
+	for (; first; first = first->next) {
+		c->tx_packets++;
+		c->tx_bytes += first->len;
+	}
+}
+
+/* By the poll, of what is authenticated. */
+static inline void wgs_count_rx(struct wgs_peer *s, const struct sk_buff *skb, bool inlined)
+{
+	struct wgs_mode_counters *c =
+		&s->counters[inlined ? WGSCALE_MODE_INLINE : WGSCALE_MODE_VANILLA];
+
+	c->rx_packets++;
+	c->rx_bytes += skb->len;
+}
+
+/* Handed to the underlay, handshakes too. false: not from within inline work, the caller counts. */
+static inline bool wgs_count_sent(struct wgs_peer *s, size_t bytes)
+{
+	if (likely(!this_cpu_read(wgs_depth)) || !s->cpu)
+		return false;
+	this_cpu_add(s->cpu->sent_bytes, bytes);
+	return true;
+}
+
 /* What upstream calls tx_bytes, of all modes and CPUs. */
 u64 wgs_tx_bytes(const struct wg_peer *peer);
 void wgs_peer_counters(const struct wg_peer *peer, enum wgscale_mode mode,

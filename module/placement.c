@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * DOC: Which CPU is next, of those that a mask allows and that are online: always one, whatever
- * goes offline meanwhile. The mask is read under RCU in a packet's way.
+ * goes offline meanwhile. In a packet's way a device without a mask gets by with placement.h.
  */
 #include "placement.h"
 
@@ -12,53 +12,60 @@ static bool usable(int cpu, const struct cpumask *cpus)
 	return cpu >= 0 && cpu < nr_cpu_ids && cpumask_test_cpu(cpu, cpus) && cpu_online(cpu);
 }
 
-/* The mask to go by, or NULL for all that are online. */
+/* The mask to go by, or NULL for all that are online. Under RCU. */
 static const struct cpumask *confined(const struct wgs_placement *p)
 {
-	const struct cpumask_rcu *mask =
-		rcu_dereference_check(p->mask, rcu_read_lock_bh_held() || rcu_read_lock_held());
+	const struct cpumask_rcu *mask = rcu_dereference(p->mask);
 
 	if (likely(!mask) || !cpumask_intersects(&mask->cpus, cpu_online_mask))
 		return NULL;
 	return &mask->cpus;
 }
 
-int wgs_placement_next(const struct wgs_placement *p, int *last_cpu)
+int wgs_placement_next_slow(const struct wgs_placement *p, int *last_cpu)
 {
-	const struct cpumask *cpus = confined(p);
+	const struct cpumask *cpus;
 	int cpu = READ_ONCE(*last_cpu);
 
-	if (likely(!cpus))
+	rcu_read_lock();
+	cpus = confined(p);
+	if (!cpus)
 		cpus = cpu_online_mask;
 	cpu = cpumask_next_and(cpu, cpus, cpu_online_mask);
 	if (cpu >= nr_cpu_ids)
 		cpu = cpumask_first_and(cpus, cpu_online_mask);
 	if (unlikely(cpu >= nr_cpu_ids)) /* the last one has just gone */
 		cpu = cpumask_first(cpu_online_mask);
+	rcu_read_unlock();
 	WRITE_ONCE(*last_cpu, cpu);
 	return cpu;
 }
 
 int wgs_placement_stay(const struct wgs_placement *p, int *last_cpu)
 {
-	const struct cpumask *cpus = confined(p);
+	const struct cpumask *cpus;
 	int cpu = raw_smp_processor_id();
+	bool stays;
 
-	if (likely(!cpus || cpumask_test_cpu(cpu, cpus)) && likely(cpu_online(cpu)))
-		return cpu;
-	return wgs_placement_next(p, last_cpu);
+	rcu_read_lock();
+	cpus = confined(p);
+	stays = (!cpus || cpumask_test_cpu(cpu, cpus)) && cpu_online(cpu);
+	rcu_read_unlock();
+	return stays ? cpu : wgs_placement_next(p, last_cpu);
 }
 
-int wgs_placement_choose(const struct wgs_placement *p, int *stored_cpu, unsigned int id)
+int wgs_placement_choose_slow(const struct wgs_placement *p, int *stored_cpu, unsigned int id)
 {
-	const struct cpumask *cpus = confined(p);
+	const struct cpumask *cpus;
 	int cpu = READ_ONCE(*stored_cpu);
 	unsigned int n;
 
-	if (likely(!cpus))
+	rcu_read_lock();
+	cpus = confined(p);
+	if (!cpus)
 		cpus = cpu_online_mask;
-	if (likely(usable(cpu, cpus)))
-		return cpu;
+	if (usable(cpu, cpus))
+		goto out;
 	for (n = id % cpumask_weight(cpus), cpu = cpumask_first(cpus); n; n--)
 		cpu = cpumask_next(cpu, cpus);
 	if (!usable(cpu, cpus))
@@ -66,6 +73,8 @@ int wgs_placement_choose(const struct wgs_placement *p, int *stored_cpu, unsigne
 	if (unlikely(cpu >= nr_cpu_ids))
 		cpu = cpumask_first(cpu_online_mask);
 	WRITE_ONCE(*stored_cpu, cpu);
+out:
+	rcu_read_unlock();
 	return cpu;
 }
 

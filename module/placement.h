@@ -17,12 +17,37 @@ struct wgs_placement {
 	} __rcu *mask; /* NULL: all; written under the device's update lock */
 };
 
-/* The next CPU in turn. Racy as upstream's: two callers may get the same one. Under RCU. */
-int wgs_placement_next(const struct wgs_placement *p, int *last_cpu);
-/* This CPU if it may be used, else the next in turn. Under RCU. */
+int wgs_placement_next_slow(const struct wgs_placement *p, int *last_cpu);
+int wgs_placement_choose_slow(const struct wgs_placement *p, int *stored_cpu, unsigned int id);
+
+/* The next CPU in turn. Racy as upstream's: two callers may get the same one. */
+static inline int wgs_placement_next(const struct wgs_placement *p, int *last_cpu)
+{
+	int cpu;
+
+	if (unlikely(rcu_access_pointer(p->mask)))
+		return wgs_placement_next_slow(p, last_cpu);
+	cpu = cpumask_next(READ_ONCE(*last_cpu), cpu_online_mask);
+	if (cpu >= nr_cpu_ids)
+		cpu = cpumask_first(cpu_online_mask);
+	WRITE_ONCE(*last_cpu, cpu);
+	return cpu;
+}
+
+/* This CPU if it may be used, else the next in turn. */
 int wgs_placement_stay(const struct wgs_placement *p, int *last_cpu);
-/* The same CPU each time as long as it may be used, chosen by id. Under RCU. */
-int wgs_placement_choose(const struct wgs_placement *p, int *stored_cpu, unsigned int id);
+
+/* The same CPU each time as long as it may be used, chosen by id. */
+static inline int wgs_placement_choose(const struct wgs_placement *p, int *stored_cpu,
+				       unsigned int id)
+{
+	int cpu = READ_ONCE(*stored_cpu);
+
+	if (likely(!rcu_access_pointer(p->mask) && (unsigned int)cpu < nr_cpu_ids &&
+		   cpu_online(cpu)))
+		return cpu;
+	return wgs_placement_choose_slow(p, stored_cpu, id);
+}
 
 /* NULL or an empty mask: all. The caller holds the device's update lock. */
 int wgs_placement_set(struct wgs_placement *p, const struct cpumask *cpus);
