@@ -20,6 +20,7 @@
 #	machine KEY VALUE...
 #	floor BYTES ENCRYPT_NS DECRYPT_NS
 #	row MODULE VARIANT TUNNELS ROUND and what traffic prints of a window
+#	loop MODULE VARIANT SEGMENTS ROUND NS_PER_DATAGRAM
 
 bench=/run/t/bench
 # shellcheck source=/dev/null
@@ -84,6 +85,14 @@ net_up() {
 	ip -n gw1 addr add 192.0.2.1/24 dev eth0
 	ip -n gw2 addr add 192.0.2.2/24 dev eth0
 	tunnels_add "$1"
+}
+
+net_down() {
+	local ns
+
+	for ns in source gw1 gw2 drain; do
+		ip netns del "$ns"
+	done
 }
 
 # tunnel_add GATEWAY I PEER_ADDRESS ALLOWED: keys of all devices are in $bench.
@@ -204,10 +213,11 @@ floor() {
 	rmmod bench_floor
 }
 
+# describe [FLOWS]
 describe() {
 	sample "machine kernel $(uname -r)"
 	sample "machine vcpus $cpus"
 	sample "machine clocksource $(</sys/devices/system/clocksource/clocksource0/current_clocksource)"
 	sample "machine windows $WINDOW_MS ms, after $WARM_MS ms"
-	sample "machine flows one TCP connection per tunnel, both ends bound to one CPU"
+	sample "machine flows ${1:-one TCP connection per tunnel, both ends bound to one CPU}"
 }
