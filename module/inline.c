@@ -56,11 +56,15 @@ u64 wgs_tx_bytes(const struct wg_peer *peer)
 void wgs_peer_counters(const struct wg_peer *peer, enum wgscale_mode mode,
 		       struct wgs_mode_counters *ret)
 {
-	*ret = peer->scale.counters[mode];
-	if (mode != WGSCALE_MODE_INLINE)
-		return;
-	ret->tx_packets += sum(peer, offsetof(struct wgs_cpu, tx_packets));
-	ret->tx_bytes += sum(peer, offsetof(struct wgs_cpu, tx_bytes));
+	ret->rx_packets = peer->scale.rx[mode].packets;
+	ret->rx_bytes = peer->scale.rx[mode].bytes;
+	if (mode == WGSCALE_MODE_INLINE) {
+		ret->tx_packets = sum(peer, offsetof(struct wgs_cpu, tx_packets));
+		ret->tx_bytes = sum(peer, offsetof(struct wgs_cpu, tx_bytes));
+	} else {
+		ret->tx_packets = peer->scale.tx.packets;
+		ret->tx_bytes = peer->scale.tx.bytes;
+	}
 }
 
 u64 wgs_peer_scalar(const struct wg_peer *peer)

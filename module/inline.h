@@ -25,8 +25,10 @@
  * The promise ends at the hand-over to the underlay device: what a worker put into the transmit
  * queue of its CPU may leave after what this CPU puts into its own.
  *
- * What each vanilla packet passes is inline below, so that a tunnel that is left alone costs what
- * the stock module's does. It takes our part of the peer: upstream's is not complete here.
+ * What each vanilla packet passes is inline below, so that on one CPU a tunnel that is left alone
+ * costs what the stock module's does. It takes our part of the peer; upstream's is incomplete.
+ * Many CPUs that send into one vanilla tunnel take turns at stage_lock, as they do at the peer's
+ * queue upstream, but for longer.
  */
 #ifndef _WGS_INLINE_H
 #define _WGS_INLINE_H
@@ -67,25 +69,36 @@ struct wgs_mode_counters {
 	u64 tx_packets, tx_bytes, rx_packets, rx_bytes;
 };
 
-struct wgs_peer {
-	/* Read by each packet that is sent inline, and then written by none. */
-	struct wgs_cpu __percpu *cpu;  /* NULL: never was inline */
-	u8 mode;		       /* enum wgscale_mode; under the device's update lock */
-	int token;		       /* of the last switch to inline; likewise */
-	atomic_t switching;	       /* that token, until somebody finds the switch complete */
-	atomic_t queued;	       /* lists on their way through the workers */
-	atomic_t behind;	       /* lists encrypted here and queued behind them */
-	atomic_t held;		       /* packets, on all CPUs */
-	seqcount_spinlock_t stage_seq; /* odd while somebody steals from the staged queue */
-	atomic_t endpoint_writers;     /* waiting for endpoint_lock */
+struct wgs_count {
+	u64 packets, bytes;
+};
 
-	/* Steal from the staged queue, nonces and queueing are one step: what one CPU staged first
+/* By who writes: a cache line each. */
+struct wgs_peer {
+	/* Read by each packet, written by switches and roaming. */
+	struct wgs_cpu __percpu *cpu; /* NULL: never was inline */
+	u8 mode;		      /* enum wgscale_mode; under the device's update lock */
+	int token;		      /* of the last switch to inline; likewise */
+	atomic_t switching;	      /* that token, until somebody finds the switch complete */
+	atomic_t held;		      /* packets, on all CPUs */
+	atomic_t endpoint_writers;    /* waiting for endpoint_lock */
+	atomic64_t switches;
+
+	/* Written for each list that workers get; inline packets read it, and nobody writes then.
+	 * Steal from the staged queue, nonces and queueing are one step: what one CPU staged first
 	 * is queued first, whoever does it. */
 	spinlock_t stage_lock ____cacheline_aligned_in_smp;
-	atomic64_t switches;
-	/* Written by the transmission worker, and by the poll: one at a time each. */
-	struct wgs_mode_counters counters[WGSCALE_MODE_MAX + 1];
-	atomic64_t drops[WGSCALE_DROP_MAX + 1];
+	seqcount_spinlock_t stage_seq; /* odd while somebody steals from the staged queue */
+	atomic_t queued;	       /* lists on their way through the workers */
+	atomic_t behind;	       /* lists encrypted here and queued behind them */
+
+	/* The transmission worker's, vanilla alone: the rest is counted by CPU. */
+	struct wgs_count tx ____cacheline_aligned_in_smp;
+
+	/* The poll's, by mode. */
+	struct wgs_count rx[WGSCALE_MODE_MAX + 1] ____cacheline_aligned_in_smp;
+
+	atomic64_t drops[WGSCALE_DROP_MAX + 1] ____cacheline_aligned_in_smp;
 };
 
 struct wgs_device {
@@ -202,22 +215,19 @@ static inline int wgs_list_len(const struct sk_buff *first)
 /* By the transmission worker, before it transmits what was not counted where it was encrypted. */
 static inline void wgs_count_tx(struct wgs_peer *s, const struct sk_buff *first)
 {
-	struct wgs_mode_counters *c = &s->counters[WGSCALE_MODE_VANILLA];
-
 	for (; first; first = first->next) {
-		c->tx_packets++;
-		c->tx_bytes += first->len;
+		s->tx.packets++;
+		s->tx.bytes += first->len;
 	}
 }
 
 /* By the poll, of what is authenticated. */
 static inline void wgs_count_rx(struct wgs_peer *s, const struct sk_buff *skb, bool inlined)
 {
-	struct wgs_mode_counters *c =
-		&s->counters[inlined ? WGSCALE_MODE_INLINE : WGSCALE_MODE_VANILLA];
+	struct wgs_count *c = &s->rx[inlined ? WGSCALE_MODE_INLINE : WGSCALE_MODE_VANILLA];
 
-	c->rx_packets++;
-	c->rx_bytes += skb->len;
+	c->packets++;
+	c->bytes += skb->len;
 }
 
 /* Handed to the underlay, handshakes too. false: not from within inline work, the caller counts. */
