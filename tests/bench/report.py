@@ -295,10 +295,10 @@ def vanilla_table(samples):
 def vanilla_verdicts(samples):
     lines = []
     for variant, segments, _, _, _, ratio, doubt in vanilla_rows(samples):
+        off = abs(ratio - 1)
         text = f"vanilla {variant}, {segments} at once, our module / stock: {ratio:.4f}"
-        text += f" (+- {doubt:.4f}), wanted <= {1 + STOCK_TOLERANCE}"
-        sure = abs(ratio - 1 - STOCK_TOLERANCE) > doubt
-        lines.append(verdict(ratio <= 1 + STOCK_TOLERANCE, text, sure))
+        text += f" (+- {doubt:.4f}), wanted within {100 * STOCK_TOLERANCE:.0f} %"
+        lines.append(verdict(off <= STOCK_TOLERANCE, text, abs(off - STOCK_TOLERANCE) > doubt))
     return lines
 
 
