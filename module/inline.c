@@ -33,6 +33,11 @@ static bool default_inline;
 module_param(default_inline, bool, 0444);
 MODULE_PARM_DESC(default_inline, "peers of new devices start inline, unless the device says other");
 
+/* Below saturation nothing is under way long before. */
+static unsigned int hold_after_ms = 250;
+module_param(hold_after_ms, uint, 0644);
+MODULE_PARM_DESC(hold_after_ms, "how long packets queue up after the workers' last, then are held");
+
 /* ---- counters ---- */
 
 static u64 sum(const struct wg_peer *peer, size_t member)
@@ -274,6 +279,7 @@ static bool send_behind(struct wg_peer *peer, struct wgs_cpu *c, struct sk_buff_
 	PACKET_CB(first)->keypair = keypair;
 	PACKET_CB(first)->inlined = true;
 	atomic_set_release(&PACKET_CB(first)->state, PACKET_STATE_CRYPTED);
+	smp_mb__before_atomic(); /* see may_queue_behind() */
 	atomic_inc(&peer->scale.behind);
 	if (likely(wg_prev_queue_enqueue(&peer->tx_queue, first))) {
 		wg_queue_tx_worker(peer);
@@ -343,13 +349,15 @@ static void put_held(struct wg_peer *peer, struct wgs_cpu *c, unsigned int n)
 		maybe_complete(peer);
 }
 
-/* Whether somebody's packets wait for a session: nobody is just stealing or putting back. */
-static bool anything_staged(struct wg_peer *peer)
+/* Whether somebody's packets wait for a session, and whether lists for workers are under way, while
+ * nobody is just stealing or putting back. */
+static bool anything_staged(struct wg_peer *peer, bool *ret_queued)
 {
 	bool any;
 
 	spin_lock_bh(&peer->scale.stage_lock);
 	any = !skb_queue_empty_lockless(&peer->staged_packet_queue);
+	*ret_queued = atomic_read(&peer->scale.queued);
 	spin_unlock_bh(&peer->scale.stage_lock);
 	return any;
 }
@@ -361,12 +369,13 @@ static void release(struct wg_peer *peer, struct wgs_cpu *c, unsigned int max)
 	bool vanilla = READ_ONCE(peer->scale.mode) != WGSCALE_MODE_INLINE;
 	struct sk_buff_head packets;
 	unsigned int n;
+	bool queued;
 
 	__skb_queue_head_init(&packets);
-	if (!vanilla && anything_staged(peer))
+	if (!vanilla && anything_staged(peer, &queued))
 		vanilla = true;
 	if (!vanilla && !is_idle(peer))
-		return; /* wgs_tx_done() calls again */
+		return; /* wgs_tx_idle() calls again */
 	n = take_held(c, &packets, max);
 	if (!n)
 		return;
@@ -404,10 +413,23 @@ static bool way_is_clear(const struct wg_peer *peer)
 	       is_idle(peer) && !read_seqcount_retry(&peer->scale.stage_seq, seq);
 }
 
+/* When only `behind` is under way: may more be added? Not for ever, and not while a CPU holds: it
+ * could not go on as long as others add. */
+static bool may_queue_behind(const struct wgs_peer *s)
+{
+	if (atomic_read(&s->held))
+		return false;
+	/* Who added to `behind` had written or read this first: what we read now is no older. */
+	smp_rmb();
+	return time_before(jiffies,
+			   READ_ONCE(s->workers_seen) + msecs_to_jiffies(READ_ONCE(hold_after_ms)));
+}
+
 bool wgs_take(struct wgs_peer *s, struct sk_buff_head *packets)
 {
 	struct wg_peer *peer = container_of(s, struct wg_peer, scale);
 	struct wgs_cpu *c = this_cpu_ptr(smp_load_acquire(&s->cpu));
+	bool queued;
 
 	if (unlikely(READ_ONCE(peer->is_dead)))
 		return false;
@@ -420,13 +442,17 @@ bool wgs_take(struct wgs_peer *s, struct sk_buff_head *packets)
 		return false;
 	if (likely(way_is_clear(peer)))
 		return send_directly(peer, c, packets);
-	/* From here on what this CPU staged before is in the peer's queue, or was sent. */
-	if (unlikely(anything_staged(peer)))
+	if (unlikely(anything_staged(peer, &queued)))
 		return false;
-	if (atomic_read(&peer->scale.queued))
+	/* From here on what this flow had staged before is in the peer's queue, or was sent. */
+	if (queued) {
+		WRITE_ONCE(s->workers_seen, jiffies);
 		return send_behind(peer, c, packets);
-	if (!atomic_read(&peer->scale.behind))
+	}
+	if (!atomic_read(&s->behind))
 		return send_directly(peer, c, packets);
+	if (may_queue_behind(s))
+		return send_behind(peer, c, packets);
 	hold_and_release(peer, c, packets);
 	return true;
 }

@@ -3,27 +3,27 @@
  * The mode of a peer, and inline work: a packet is encrypted and transmitted, or decrypted, in the
  * context that brought it, instead of by workers.
  *
- * Order. Packets of one flow come from one CPU. Those under way through queues are counted, from
- * before they leave the staged queue until after they were handed to the underlay device. A packet
- * is sent directly only while nothing is staged, nothing is under way and nothing is held on its
- * CPU; so it overtakes none, whatever the mode was before, and the rule needs no memory of
- * switches:
+ * Order. Packets under way through queues are counted, from before they leave the staged queue
+ * until after they were handed to the underlay device. A packet is sent directly only while nothing
+ * is staged, nothing is under way and nothing is held on its CPU; so it overtakes none, whatever
+ * the mode was before:
  *
  *	held on this CPU?	      hold behind those
  *	anything staged?	      stage behind that: there is no session
  *	lists for workers under way?  encrypt here, queue behind them (`behind`)
- *	only such as that under way?  hold on this CPU, until none is
+ *	only `behind` under way?      the same for hold_after_ms more, if nobody holds;
+ *				      then hold on this CPU, until nothing is under way
  *	else			      send
  *
- * Nobody adds to `behind` once the workers have nothing of this peer, so a switch ends, also in
- * saturation. Received packets take their place in the peer's queue on arrival, whoever decrypts
+ * What is queued has one order, whichever CPUs it came from, so a flow may move between them, and
+ * nothing is under way soon after a switch, unless one worker cannot transmit all that the CPUs
+ * bring. Then, when the time is over, nobody adds to `behind` any more, so that it drains and the
+ * switch ends; and then alone, a flow that moves from a CPU that holds packets of it may be
+ * reordered. Received packets take their place in the peer's queue on arrival, whoever decrypts
  * them: nothing to wait for.
  *
- * A flow that moves from one CPU to another while packets of it are held on the first may be
- * reordered then. On an inline peer with a session nothing is held but during a switch.
- *
- * The promise ends at the hand-over to the underlay device: what a worker put into the transmit
- * queue of its CPU may leave after what this CPU puts into its own.
+ * The promise ends at the hand-over to the underlay device: what one CPU put into its transmit
+ * queue may leave after what another puts into its own a moment later.
  *
  * What each vanilla packet passes is inline below, so that on one CPU a tunnel that is left alone
  * costs what the stock module's does. It takes our part of the peer; upstream's is incomplete.
@@ -91,6 +91,7 @@ struct wgs_peer {
 	seqcount_spinlock_t stage_seq; /* odd while somebody steals from the staged queue */
 	atomic_t queued;	       /* lists on their way through the workers */
 	atomic_t behind;	       /* lists encrypted here and queued behind them */
+	unsigned long workers_seen;    /* jiffies; `queued` was not 0 when something was sent */
 
 	/* The transmission worker's, vanilla alone: the rest is counted by CPU. */
 	struct wgs_count tx ____cacheline_aligned_in_smp;
@@ -166,10 +167,14 @@ static inline void wgs_stage_begin(struct wgs_peer *s) __acquires(&s->stage_lock
 
 static inline void wgs_stage_end(struct wgs_peer *s, bool queued) __releases(&s->stage_lock)
 {
+	/* Before the lock is let go, or anything_staged() finds what never was. A full barrier,
+	 * before the look at what is held: see hold(). */
+	bool last = !queued && !atomic_dec_return(&s->queued);
+
 	write_seqcount_end(&s->stage_seq);
 	spin_unlock_bh(&s->stage_lock);
-	if (!queued)
-		wgs_tx_done(s, false);
+	if (last && unlikely(atomic_read(&s->switching) || atomic_read(&s->held)))
+		wgs_tx_idle(s);
 }
 
 /* To be released with write_unlock_bh(). */
