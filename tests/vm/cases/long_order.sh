@@ -3,8 +3,9 @@
 # timeout: 900
 # smp: 4
 #
-# Order through one tunnel: numbered datagrams from three CPUs and a TCP connection; steady inline,
-# below saturation while both gateways switch all the time and across rekeys, and in saturation.
+# Order through one tunnel: numbered datagrams from three CPUs, others that these send in turns, and a
+# TCP connection; steady inline, below saturation while both gateways switch all the time and across
+# rekeys, and in saturation (there each flow has its CPU).
 # module: yes
 # long: yes
 # shellcheck source=../pair.sh
@@ -12,10 +13,11 @@
 . "$REPO/tests/vm/pair.sh"
 . "$REPO/tests/vm/numbered.sh"
 
-# stream RATE SECONDS [GSO]: from CPUs 1 to 3; the sum of "sent received lost reordered duplicated"
-# in $sums, each flow in $t/flows.
+# stream RATE SECONDS [GSO]: from $cpus; the sum of "sent received lost reordered duplicated" in
+# $sums, each flow in $t/flows.
+cpus="1 2 3 1,2,3"
 stream() {
-	senders_start "$1" "$2" "1 2 3" 200 "${3:-1}"
+	senders_start "$1" "$2" "$cpus" 200 "${3:-1}"
 	senders_wait
 	# What is under way has no number to wait for: until nothing comes any more.
 	eventually 60 is_quiet >/dev/null
@@ -24,7 +26,7 @@ stream() {
 		{ got += $2; reordered += $4; twice += $5 }
 		END { print sent + 0, got + 0, sent - (got - twice), reordered + 0, twice + 0 }' \
 		$t/sent $t/flows)
-	say "sent received lost reordered duplicated: $sums"
+	say "sent received lost reordered duplicated: $sums; $(flows_times)"
 }
 
 received() {
@@ -95,7 +97,7 @@ while :; do
 	rate=$((rate / 2))
 	[ "$rate" -ge 20 ] || fail "vanilla loses packets at any rate"
 done
-say "3 x $rate packets/s: vanilla loses none"
+say "4 x $rate packets/s: vanilla loses none"
 
 # --- steady inline
 pair_mode inline
@@ -111,6 +113,11 @@ check "the same in GSO buffers" test "$(cut -d ' ' -f 4- <<<"$sums")" = "0 0"
 # --- switches below saturation, across rekeys; before that the same load with nothing switched in
 # this tunnel, but as often in another one
 seconds=${ORDER_SECONDS:-260}
+# tcp_told SIDE NAME...: counters of its TCP.
+tcp_told() {
+	ip netns exec "$1" nstat -asz "${@:2}" | awk 'NF == 3 { printf " %s %s", substr($1, 7), $2 }'
+}
+
 # busy DEVICE: all flows, while both gateways switch the peer of that device.
 busy() {
 	flips_start "$seconds" "$1"
@@ -122,18 +129,20 @@ busy() {
 	drops
 	say "TCP bytes, retransmissions: $(jq -c '.end.sum_sent | [.bytes, .retransmits]' $t/tcp)," \
 		"in seconds $(jq -c '[.intervals[].sum | select(.retransmits > 0).start | floor]' $t/tcp)"
+	say "TCP so far:$(tcp_told left TcpExtTCPTimeouts TcpExtTCPSpuriousRTOs TcpExtTCPDSACKRecv)," \
+		"out of order at the receiver:$(tcp_told right TcpExtTCPOFOQueue)"
 }
 
 pair_mode vanilla
 while :; do
-	say "3 x $rate packets/s, another tunnel is switched"
+	say "4 x $rate packets/s, another tunnel is switched"
 	busy wg1
 	[ "$(sum 3) $(jq .end.sum_sent.retransmits $t/tcp)" != "0 0" ] || break
 	rate=$((rate / 2))
 	[ "$rate" -ge 20 ] || fail "packets are lost at any rate"
 done
 before=$(left wg show wg0 latest-handshakes | cut -f 2)
-say "3 x $rate packets/s, this tunnel is switched"
+say "4 x $rate packets/s, this tunnel is switched"
 busy wg0
 check "switching, below saturation: none lost, reordered, duplicated" \
 	test "$(cut -d ' ' -f 3- <<<"$sums")" = "0 0 0"
@@ -147,6 +156,7 @@ lost() {
 	awk '{ print int(1000 * $3 / $1) }' <<<"$sums"
 }
 
+cpus="1 2 3"
 worst=0
 for mode in vanilla inline; do
 	pair_mode $mode
@@ -157,11 +167,15 @@ for mode in vanilla inline; do
 		[ "$(lost)" -le $worst ] || worst=$(lost)
 	done
 done
-flips_start 30 wg0 2
-stream 0 28
-flips_end
-check "switching in saturation: none reordered or duplicated" \
-	test "$(cut -d ' ' -f 4- <<<"$sums")" = "0 0"
-check "lost of 1,000: $(lost), without switches at most $worst" test "$(lost)" -le $((worst + 10))
+# 0: CPUs hold, rather than queue, from the first packet on that could go behind others alone.
+for ms in 250 0; do
+	echo $ms >/sys/module/wireguard/parameters/hold_after_ms
+	flips_start 30 wg0 2
+	stream 0 28
+	flips_end
+	check "switching in saturation, held after $ms ms: none reordered or duplicated" \
+		test "$(cut -d ' ' -f 4- <<<"$sums")" = "0 0"
+	check "lost of 1,000: $(lost), without switches at most $worst" test "$(lost)" -le $((worst + 10))
+done
 drops
 receiver_end
