@@ -6,7 +6,7 @@
 # init: systemd
 # preboot: yes
 # timeout: 300
-# check: 6.1
+# check: no
 
 unit=/etc/systemd/system/wgscale-test.service
 

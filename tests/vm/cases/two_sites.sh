@@ -4,6 +4,7 @@
 #
 # The main job: two gateways, each with a site file and the other's card, carry all kinds of
 # traffic over eight tunnels, spread by flow, both directions of a flow on the same tunnel.
+# check: 6.12
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 
