@@ -201,7 +201,7 @@ uninstall:
 install-loader:
 	install -D -m 0755 module/load-wireguard $(DESTDIR)$(LIBDIR)/wgscale/load-wireguard
 	install -d $(DESTDIR)$(MODPROBEDIR)
-	sed 's,@LIBDIR@,$(LIBDIR),' module/wgscale-modprobe.conf.in \
+	sed 's,@LIBDIR@,$(LIBDIR),g' module/wgscale-modprobe.conf.in \
 		> $(DESTDIR)$(MODPROBEDIR)/wgscale.conf
 
 # For one kernel; install-dkms is for all, and those to come. It is in use once no WireGuard device
@@ -214,7 +214,7 @@ install-module: $(MODULE) install-loader
 install-dkms: install-loader
 	install -d $(DESTDIR)$(DKMSDIR)
 	cp -r module/Makefile module/prepare module/*.[ch] module/patches $(DESTDIR)$(DKMSDIR)/
-	sed 's,@VERSION@,$(VERSION),; s,@DKMSDIR@,$(DKMSDIR),' module/dkms.conf.in \
+	sed 's,@VERSION@,$(VERSION),g; s,@DKMSDIR@,$(DKMSDIR),g' module/dkms.conf.in \
 		> $(DESTDIR)$(DKMSDIR)/dkms.conf
 	$(if $(DESTDIR),,dkms remove wgscale/$(VERSION) --all >/dev/null 2>&1 || true)
 	$(if $(DESTDIR),,dkms add wgscale/$(VERSION) && dkms install wgscale/$(VERSION) -k $(KVER))
