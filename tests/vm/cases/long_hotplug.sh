@@ -47,5 +47,6 @@ check "the tunnel carries" left ping -n -c 5 -i 0.2 -W 2 10.9.0.2
 check "the mask is as it was" test "$(counter left '.devices[0].cpus')" = 2-3
 receiver_end
 say "flow received lost reordered duplicated: $(flows | paste -sd '|')"
+check "all senders were heard" test "$(flows | wc -l)" = 3
 # A flow whose sender was moved to another CPU may be reordered then; twice is never.
 check "none twice" test "$(flows | awk '{ n += $5 } END { print n + 0 }')" = 0
