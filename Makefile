@@ -175,14 +175,17 @@ INSTALLED    = $(SBINDIR)/wgscaled $(BINDIR)/wgscalectl $(UNITS:%=$(UNITDIR)/%) 
 	       $(MANDIR)/man8/wgscaled.8 $(MANDIR)/man1/wgscalectl.1 $(MANDIR)/man5/wgscale.yaml.5 \
 	       $(DOCDIR)/site.yaml $(DOCDIR)/card.yaml
 
+# What the folders are called in a file *.in: every name, wherever it stands.
+FILL = sed 's,@SBINDIR@,$(SBINDIR),g; s,@BINDIR@,$(BINDIR),g; s,@LIBDIR@,$(LIBDIR),g; \
+	s,@DKMSDIR@,$(DKMSDIR),g; s,@VERSION@,$(VERSION),g'
+
 # Site files, cards and secrets are the operator's: neither made nor removed here.
 install: all
 	install -D -m 0755 $(O)/wgscaled $(DESTDIR)$(SBINDIR)/wgscaled
 	install -D -m 0755 $(O)/wgscalectl $(DESTDIR)$(BINDIR)/wgscalectl
 	@for unit in $(UNITS); do \
 		install -d $(DESTDIR)$(UNITDIR) && \
-		sed 's,@SBINDIR@,$(SBINDIR),g; s,@BINDIR@,$(BINDIR),g' systemd/$$unit.in \
-			> $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
+		$(FILL) systemd/$$unit.in > $(DESTDIR)$(UNITDIR)/$$unit || exit 1; done
 	install -D -m 0644 systemd/wgscale.sysusers $(DESTDIR)$(SYSUSERSDIR)/wgscale.conf
 	install -D -m 0644 systemd/wgscale.tmpfiles $(DESTDIR)$(TMPFILESDIR)/wgscale.conf
 	install -D -m 0644 systemd/10-wgscale.network $(DESTDIR)$(NETWORKDIR)/10-wgscale.network
@@ -201,8 +204,7 @@ uninstall:
 install-loader:
 	install -D -m 0755 module/load-wireguard $(DESTDIR)$(LIBDIR)/wgscale/load-wireguard
 	install -d $(DESTDIR)$(MODPROBEDIR)
-	sed 's,@LIBDIR@,$(LIBDIR),g' module/wgscale-modprobe.conf.in \
-		> $(DESTDIR)$(MODPROBEDIR)/wgscale.conf
+	$(FILL) module/wgscale-modprobe.conf.in > $(DESTDIR)$(MODPROBEDIR)/wgscale.conf
 
 # For one kernel; install-dkms is for all, and those to come. It is in use once no WireGuard device
 # is left and the module is loaded again, at the latest after a reboot.
@@ -214,8 +216,7 @@ install-module: $(MODULE) install-loader
 install-dkms: install-loader
 	install -d $(DESTDIR)$(DKMSDIR)
 	cp -r module/Makefile module/prepare module/*.[ch] module/patches $(DESTDIR)$(DKMSDIR)/
-	sed 's,@VERSION@,$(VERSION),g; s,@DKMSDIR@,$(DKMSDIR),g' module/dkms.conf.in \
-		> $(DESTDIR)$(DKMSDIR)/dkms.conf
+	$(FILL) module/dkms.conf.in > $(DESTDIR)$(DKMSDIR)/dkms.conf
 	$(if $(DESTDIR),,dkms remove wgscale/$(VERSION) --all >/dev/null 2>&1 || true)
 	$(if $(DESTDIR),,dkms add wgscale/$(VERSION) && dkms install wgscale/$(VERSION) -k $(KVER))
 
