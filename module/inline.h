@@ -147,12 +147,16 @@ bool wgs_keepalive(struct wg_peer *peer, struct sk_buff *skb);
 /* It was the last one, and somebody waits for that. */
 void wgs_tx_idle(struct wgs_peer *s);
 
+/* Whether somebody waits for what is under way to end. After a full barrier: see hold(). */
+static inline bool wgs_tx_is_awaited(const struct wgs_peer *s)
+{
+	return unlikely(atomic_read(&s->switching) || atomic_read(&s->held));
+}
+
 /* A list of the peer's queue was transmitted or dropped. Before its references are put. */
 static inline void wgs_tx_done(struct wgs_peer *s, bool behind)
 {
-	/* A full barrier, before the look at what is held: see hold(). */
-	if (!atomic_dec_return(behind ? &s->behind : &s->queued) &&
-	    unlikely(atomic_read(&s->switching) || atomic_read(&s->held)))
+	if (!atomic_dec_return(behind ? &s->behind : &s->queued) && wgs_tx_is_awaited(s))
 		wgs_tx_idle(s);
 }
 
@@ -167,13 +171,12 @@ static inline void wgs_stage_begin(struct wgs_peer *s) __acquires(&s->stage_lock
 
 static inline void wgs_stage_end(struct wgs_peer *s, bool queued) __releases(&s->stage_lock)
 {
-	/* Before the lock is let go, or anything_staged() finds what never was. A full barrier,
-	 * before the look at what is held: see hold(). */
+	/* Before the lock is let go, or anything_staged() finds what never was. */
 	bool last = !queued && !atomic_dec_return(&s->queued);
 
 	write_seqcount_end(&s->stage_seq);
 	spin_unlock_bh(&s->stage_lock);
-	if (last && unlikely(atomic_read(&s->switching) || atomic_read(&s->held)))
+	if (last && wgs_tx_is_awaited(s))
 		wgs_tx_idle(s);
 }
 
