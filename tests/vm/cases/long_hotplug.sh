@@ -19,6 +19,7 @@ online() {
 }
 
 load_module
+hold_code
 pair_wire
 pair_tunnel 0
 receiver_start

@@ -11,6 +11,7 @@
 . "$REPO/tests/vm/netns.sh"
 
 load_module
+hold_code
 wgs walk 3600 0.005 >"$VM_OUT/flips" &
 flipper=$!
 netns_test

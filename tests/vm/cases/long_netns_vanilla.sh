@@ -11,5 +11,6 @@
 . "$REPO/tests/vm/netns.sh"
 
 load_module
+hold_code
 netns_test
 check "the module goes" eventually 20 rmmod wireguard

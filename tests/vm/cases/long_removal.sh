@@ -135,6 +135,7 @@ for side in left right; do
 	wg pubkey <$pair_key.$side >$pair_key.$side.pub
 done
 load_module
+hold_code
 coproc churn { exec "$REPO/tests/vm/churn" $pair_key; }
 floods_start
 churned up
