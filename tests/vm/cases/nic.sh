@@ -6,7 +6,7 @@
 # net: nic
 # smp: 4
 # timeout: 240
-# check: 6.1
+# check: no
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 

@@ -4,7 +4,7 @@
 #
 # Peers that run plain WireGuard: paris with two kernel devices, both with a probe address, and
 # lyon with wireguard-go and none, so that only its handshakes tell whether it lives.
-# check: 6.1
+# check: no
 # shellcheck source=../lib.sh
 . "$REPO/tests/vm/lib.sh"
 
